@@ -1,0 +1,73 @@
+// The hot loops. One table of functions per implementation: ref (scalar, obvious, the oracle) and the best SIMD level
+// of this CPU, chosen at run time. Sees nothing of gyr but src/base. All pointers may be unaligned; sizes may be 0.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace gyr::kernels {
+
+enum class Activation : uint8_t { kNone, kRelu, kSigmoid, kTanh };
+
+// y[m, n] = act(x[m, k] * w[k, n] + bias[n]) wants w packed once: panels of kPanel columns, each panel holding its k
+// rows back to back, the last one padded with zeros. kPanel is the same for every implementation, so packed weights
+// are data, not code.
+constexpr size_t kPanel = 32;
+constexpr size_t packed_size(size_t k, size_t n) { return (n + kPanel - 1) / kPanel * kPanel * k; }
+
+struct Ops {
+  const char* name;  // "ref", "AVX2", "AVX3_DL", ...
+
+  float (*dot)(const float* a, const float* b, size_t n);
+  float (*l2_squared)(const float* a, const float* b, size_t n);
+  void (*axpy)(float alpha, const float* x, float* y, size_t n);  // y += alpha x
+  void (*scale)(float alpha, float* x, size_t n);
+
+  // One query against rows [n, dim] stored with `stride` floats between them: out[i] = q . row_i, or -|q - row_i|^2.
+  void (*dot_rows)(const float* q, const float* rows, size_t n, size_t dim, size_t stride, float* out);
+  void (*l2_rows)(const float* q, const float* rows, size_t n, size_t dim, size_t stride, float* out);
+  // The same for rows picked by number.
+  void (*dot_rows_at)(const float* q, const float* rows, const uint32_t* at, size_t n, size_t dim, size_t stride,
+                      float* out);
+  void (*l2_rows_at)(const float* q, const float* rows, const uint32_t* at, size_t n, size_t dim, size_t stride,
+                     float* out);
+
+  // out[dim] = sum over i of weight[i] * rows[i] (weight null = 1). Null row pointers are skipped.
+  void (*pool_rows)(const float* const* rows, const float* weight, size_t n, size_t dim, float* out);
+
+  // Dense layer over packed weights; ldx, ldy: floats between rows. bias null = 0. Overwrites y.
+  void (*gemm_packed)(const float* x, size_t ldx, const float* packed_w, const float* bias, float* y, size_t ldy,
+                      size_t m, size_t k, size_t n, Activation act);
+  // Training products, plain row-major: c[m, n] (+)= a[m, k] * b[k, n]; a^T: a is [k, m]; b^T: b is [n, k].
+  void (*gemm_nn)(const float* a, const float* b, float* c, size_t m, size_t k, size_t n, bool add);
+  void (*gemm_tn)(const float* a, const float* b, float* c, size_t m, size_t k, size_t n, bool add);
+  void (*gemm_nt)(const float* a, const float* b, float* c, size_t m, size_t k, size_t n, bool add);
+  // Symmetric rank-1 update of the upper triangle: a[n, n] += alpha x x^T (iALS normal equations).
+  void (*syr_upper)(float alpha, const float* x, float* a, size_t n);
+  // Same for rows picked by number: a += alpha * sum_i rows[at_i] rows[at_i]^T, b += beta * sum_i rows[at_i].
+  void (*syrk_rows_upper)(float alpha, const float* rows, const uint32_t* at, size_t n, size_t dim, float* a);
+
+  // DLRM dot interaction (Naumov et al. 2019): vectors [f, dim] back to back; out = strict upper triangle of the Gram
+  // matrix, row-major, f(f-1)/2 values.
+  void (*interact)(const float* vectors, size_t f, size_t dim, float* out);
+
+  void (*softmax)(float* x, size_t n);   // in place, stable
+  void (*sigmoid)(float* x, size_t n);   // in place
+
+  // Row-sparse or dense optimizer steps over n values; `state` starts at 0 (Adagrad: Duchi et al. 2011,
+  // w -= lr g / (sqrt(state += g^2) + eps); Adam: Kingma & Ba 2015, bias-corrected lr given by the caller).
+  void (*adagrad)(float* w, float* state, const float* g, size_t n, float lr, float eps);
+  void (*adam)(float* w, float* m, float* v, const float* g, size_t n, float lr, float beta1, float beta2, float eps);
+};
+
+const Ops& ref();
+// The best level this CPU has; GYR_SIMD=scalar|... is for tests and goes through force().
+const Ops& best();
+// Every implementation this CPU can run, ref first.
+const Ops* const* available(size_t* count);
+// Makes best() return the named one; false when this CPU has none of that name. Tests only, before other threads.
+bool force(const char* name);
+
+void pack_weights(const float* w /* [k, n] */, size_t k, size_t n, float* packed);
+
+}  // namespace gyr::kernels

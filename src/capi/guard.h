@@ -1,0 +1,99 @@
+// The one place where failures become C: every exported function's body runs inside guard().
+#pragma once
+
+#include <gyr/base.h>
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <new>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace gyr::capi {
+
+// Fills at most what the caller's struct has room for. Never allocates.
+inline gyr_status report(gyr_error* err, gyr_status code, const ErrorInfo* info, const char* component,
+                         const char* text) noexcept {
+  if (!err || err->struct_size < offsetof(gyr_error, message) + 1) return code;
+  uint32_t size = std::min<uint32_t>(err->struct_size, sizeof(gyr_error));
+  err->code = code;
+  err->os_errno = info ? info->os_errno : 0;
+  err->flags = info ? info->flags : 0;
+  std::snprintf(err->component, sizeof err->component, "%s", info ? info->component : component);
+  std::snprintf(err->message, size - offsetof(gyr_error, message), "%s", info ? info->message : text);
+  return code;
+}
+
+template <class Body>
+gyr_status guard(gyr_error* err, const char* component, Body&& body) noexcept {
+  try {
+    Status s = body();
+    if (s.ok()) return GYR_OK;
+    return report(err, s.code(), s.info(), component, "out of memory while reporting another failure");
+  } catch (const BudgetExceeded&) {
+    return report(err, GYR_E_RESOURCE_EXHAUSTED, nullptr, component,
+                  "the runtime's memory_budget would be exceeded; raise it or load less");
+  } catch (const std::bad_alloc&) {
+    return report(err, GYR_E_OUT_OF_MEMORY, nullptr, component, "out of memory");
+  } catch (const std::exception& e) {
+    return report(err, GYR_E_INTERNAL, nullptr, component, e.what());
+  } catch (...) {
+    return report(err, GYR_E_INTERNAL, nullptr, component, "unknown exception");
+  }
+}
+
+// Reads an option struct of any version: copies what both sides know, refuses unknown non-zero bytes beyond it.
+// `minimum` is the size of the struct's first released version.
+template <class T>
+Status read_struct(const T* in, const char* name, T* out) {
+  std::memset(static_cast<void*>(out), 0, sizeof(T));
+  if (!in) return fail(GYR_E_INVALID_ARGUMENT, "capi", "%s is NULL", name);
+  uint32_t size = in->struct_size;
+  if (size < sizeof(uint32_t) * 2 || size > 65536)
+    return fail(GYR_E_INVALID_ARGUMENT, "capi", "%s.struct_size is %u; set it to sizeof(%s)", name, size, name);
+  if (size > sizeof(T)) {
+    auto* tail = reinterpret_cast<const unsigned char*>(in) + sizeof(T);
+    for (uint32_t i = 0; i < size - sizeof(T); i++)
+      if (tail[i])
+        return fail(GYR_E_OPTIONS_TOO_NEW, "capi", "%s has a field at byte %zu that this library (%d.%d) does not know",
+                    name, sizeof(T) + i, GYR_VERSION_MAJOR, GYR_VERSION_MINOR);
+  }
+  std::memcpy(static_cast<void*>(out), in, std::min<size_t>(size, sizeof(T)));
+  out->struct_size = sizeof(T);
+  return {};
+}
+
+// Writes an info struct of any version: fills what the caller's has room for, zeroes a longer tail.
+template <class T>
+Status write_struct(const T& filled, const char* name, T* out) {
+  if (!out) return fail(GYR_E_INVALID_ARGUMENT, "capi", "%s is NULL", name);
+  uint32_t size = out->struct_size;
+  if (size < sizeof(uint32_t) * 2 || size > 65536)
+    return fail(GYR_E_INVALID_ARGUMENT, "capi", "%s.struct_size is %u; set it to sizeof(%s)", name, size, name);
+  std::memcpy(static_cast<void*>(out), &filled, std::min<size_t>(size, sizeof(T)));
+  if (size > sizeof(T)) std::memset(reinterpret_cast<char*>(out) + sizeof(T), 0, size - sizeof(T));
+  out->struct_size = size;
+  return {};
+}
+
+// Text into a caller's buffer by the size-then-fill convention.
+inline Status write_text(std::string_view text, char* buffer, uint64_t capacity, uint64_t* size) {
+  if (!size) return fail(GYR_E_INVALID_ARGUMENT, "capi", "size is NULL");
+  *size = text.size() + 1;
+  if (!buffer) return {};
+  if (capacity < text.size() + 1)
+    return fail(GYR_E_RESOURCE_EXHAUSTED, "capi", "buffer holds %llu bytes, %zu are needed",
+                (unsigned long long)capacity, text.size() + 1);
+  std::memcpy(buffer, text.data(), text.size());
+  buffer[text.size()] = 0;
+  return {};
+}
+
+inline Status require(const void* pointer, const char* name) {
+  if (pointer) return {};
+  return fail(GYR_E_INVALID_ARGUMENT, "capi", "%s is NULL", name);
+}
+
+}  // namespace gyr::capi
