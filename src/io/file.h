@@ -1,0 +1,76 @@
+// The one door to the file system: every call passes a fault point, retries EINTR and handles short transfers.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+
+namespace gyr {
+
+// A descriptor that closes itself. Offsets are explicit, so one File may be read from several threads.
+class File {
+ public:
+  File() = default;
+  File(File&& other) noexcept : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)) {}
+  File& operator=(File&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    std::swap(path_, other.path_);
+    return *this;
+  }
+  ~File();
+
+  static Result<File> open_read(const std::string& path);
+  // Fails with ALREADY_EXISTS when the path exists. `mode` is subject to the umask.
+  static Result<File> create_new(const std::string& path, mode_t mode);
+
+  Result<uint64_t> size() const;  // regular files only
+  // Exactly out.size() bytes at `offset`, or CORRUPT when the file ends before that.
+  Status read_at(uint64_t offset, std::span<uint8_t> out) const;
+  Status write(std::span<const uint8_t> bytes);  // appends at the descriptor's position
+  Status set_mode(mode_t mode);
+  Status sync();
+  Status close();  // reports what the destructor would swallow
+
+  int fd() const { return fd_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  File(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  int fd_ = -1;
+  std::string path_;
+};
+
+// A read-only private mapping of a whole file. The file must not be truncated while it lives (SIGBUS); a rename over
+// it, as atomic saving does, is fine.
+class Mapping {
+ public:
+  Mapping() = default;
+  Mapping(Mapping&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(other.size_) {}
+  Mapping& operator=(Mapping&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~Mapping();
+  static Result<Mapping> map(const File& file, uint64_t size);
+  std::span<const uint8_t> bytes() const { return {static_cast<const uint8_t*>(data_), size_}; }
+
+ private:
+  void* data_ = nullptr;
+  uint64_t size_ = 0;
+};
+
+// Replaces `path` by the concatenation of `parts`: a temporary file in the same folder, fsync, rename, fsync of the
+// folder. The mode of an existing file is kept; a new one gets 0644 less the umask. On failure the old file is whole
+// and the temporary one gone; only a failing fsync of the folder leaves the new file, whole, in place.
+Status atomic_save(const std::string& path, std::span<const std::span<const uint8_t>> parts);
+
+// Small text files of /proc and /sys, whose size is not known before reading. At most `limit` bytes.
+Result<std::string> read_text(const std::string& path, size_t limit = 1 << 16);
+
+}  // namespace gyr
