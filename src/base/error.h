@@ -47,6 +47,11 @@ class [[nodiscard]] Status {
   gyr_status code() const { return code_; }
   const char* message() const { return info_ ? info_->message : ""; }
   const ErrorInfo* info() const { return info_.get(); }
+  // GYR_ERROR_* bits of gyr_error.flags.
+  Status with_flags(uint32_t flags) && {
+    if (info_) info_->flags |= flags;
+    return std::move(*this);
+  }
   // Prepends where it happened: "items.gyr: section 3: ...".
   Status at(const char* where) && {
     if (info_) {
