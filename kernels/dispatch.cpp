@@ -2,14 +2,23 @@
 #include <atomic>
 #include <cstring>
 
-#include "kernels/kernels.h"
+#include "kernels/cpu/cpu.h"
 
 namespace gyr::kernels {
 namespace {
 
-const Ops* const* list(size_t* count) {
-  static const Ops* const kList[] = {&ref()};
-  *count = 1;
+struct List {
+  const Ops* tables[1 + kMaxTables];
+  size_t count;
+};
+
+const List& list() {
+  static const List kList = [] {
+    List list{};
+    list.tables[0] = &ref();
+    list.count = 1 + simd_tables(list.tables + 1);
+    return list;
+  }();
   return kList;
 }
 
@@ -17,25 +26,25 @@ std::atomic<const Ops*> chosen{nullptr};
 
 }  // namespace
 
-const Ops* const* available(size_t* count) { return list(count); }
+const Ops* const* available(size_t* count) {
+  *count = list().count;
+  return list().tables;
+}
 
 const Ops& best() {
   const Ops* ops = chosen.load(std::memory_order_acquire);
   if (ops != nullptr) return *ops;
-  size_t count = 0;
-  const Ops* const* all = list(&count);
-  ops = all[count - 1];
+  // Threads racing here store the same pointer.
+  ops = list().tables[list().count - 1];
   chosen.store(ops, std::memory_order_release);
   return *ops;
 }
 
 bool force(const char* name) {
   if (std::strcmp(name, "scalar") == 0) name = "ref";
-  size_t count = 0;
-  const Ops* const* all = list(&count);
-  for (size_t i = 0; i < count; ++i) {
-    if (std::strcmp(all[i]->name, name) != 0) continue;
-    chosen.store(all[i], std::memory_order_release);
+  for (size_t i = 0; i < list().count; ++i) {
+    if (std::strcmp(list().tables[i]->name, name) != 0) continue;
+    chosen.store(list().tables[i], std::memory_order_release);
     return true;
   }
   return false;

@@ -1,0 +1,225 @@
+// Every kernel implementation of this CPU beside OpenBLAS (serial, the one the library links), in one run:
+//   kernels_bench --benchmark_filter=gemm_packed
+#include <benchmark/benchmark.h>
+#include <cblas.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "kernels/kernels.h"
+
+namespace gyr::kernels {
+namespace {
+
+using benchmark::State;
+
+std::vector<float> values(size_t n) {
+  std::vector<float> v(n);
+  uint32_t s = 1;
+  for (float& x : v) x = static_cast<float>((s = s * 1664525u + 1013904223u) >> 8) / (1 << 24) - 0.5f;
+  return v;
+}
+
+void flops(State& state, double per_iteration) {
+  state.counters["GFLOP/s"] = benchmark::Counter(per_iteration * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
+}
+
+void bytes(State& state, double per_iteration) {
+  state.counters["GB/s"] = benchmark::Counter(per_iteration * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
+}
+
+struct Shape {
+  size_t m, k, n;
+};
+
+std::string label(const char* what, const char* who, Shape s) {
+  return std::string(what) + "/" + std::to_string(s.m) + "x" + std::to_string(s.k) + "x" + std::to_string(s.n) + "/" +
+         who;
+}
+
+void gemm_packed(const Ops& ops, Shape s, State& state) {
+  auto x = values(s.m * s.k), w = values(s.k * s.n), bias = values(s.n);
+  std::vector<float> packed(packed_size(s.k, s.n)), y(s.m * s.n);
+  pack_weights(w.data(), s.k, s.n, packed.data());
+  for (auto _ : state) {
+    ops.gemm_packed(x.data(), s.k, packed.data(), bias.data(), y.data(), s.n, s.m, s.k, s.n, Activation::kRelu);
+    benchmark::DoNotOptimize(y.data());
+    benchmark::ClobberMemory();
+  }
+  flops(state, 2.0 * static_cast<double>(s.m * s.k * s.n));
+}
+
+// The same layer the usual way: sgemm over plain weights, then bias and ReLU.
+void sgemm_layer(Shape s, State& state) {
+  auto x = values(s.m * s.k), w = values(s.k * s.n), bias = values(s.n);
+  std::vector<float> y(s.m * s.n);
+  const int m = static_cast<int>(s.m), k = static_cast<int>(s.k), n = static_cast<int>(s.n);
+  for (auto _ : state) {
+    for (size_t i = 0; i < s.m; ++i) std::memcpy(&y[i * s.n], bias.data(), s.n * sizeof(float));
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, n, k, 1, x.data(), k, w.data(), n, 1, y.data(), n);
+    for (float& v : y) v = v < 0 ? 0 : v;
+    benchmark::DoNotOptimize(y.data());
+    benchmark::ClobberMemory();
+  }
+  flops(state, 2.0 * static_cast<double>(s.m * s.k * s.n));
+}
+
+void gemm(const Ops& ops, char kind, Shape s, State& state) {
+  auto a = values(s.m * s.k), b = values(s.k * s.n);
+  std::vector<float> c(s.m * s.n);
+  auto run = kind == 'n' ? ops.gemm_nn : kind == 't' ? ops.gemm_tn : ops.gemm_nt;
+  for (auto _ : state) {
+    run(a.data(), b.data(), c.data(), s.m, s.k, s.n, false);
+    benchmark::DoNotOptimize(c.data());
+    benchmark::ClobberMemory();
+  }
+  flops(state, 2.0 * static_cast<double>(s.m * s.k * s.n));
+}
+
+void sgemm(char kind, Shape s, State& state) {
+  auto a = values(s.m * s.k), b = values(s.k * s.n);
+  std::vector<float> c(s.m * s.n);
+  const int m = static_cast<int>(s.m), k = static_cast<int>(s.k), n = static_cast<int>(s.n);
+  const bool ta = kind == 't', tb = kind == 'b';
+  for (auto _ : state) {
+    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, m, n, k, 1, a.data(),
+                ta ? m : k, b.data(), tb ? k : n, 0, c.data(), n);
+    benchmark::DoNotOptimize(c.data());
+    benchmark::ClobberMemory();
+  }
+  flops(state, 2.0 * static_cast<double>(s.m * s.k * s.n));
+}
+
+std::vector<uint32_t> scattered(size_t n, size_t of) {
+  std::vector<uint32_t> at(n);
+  uint32_t s = 7;
+  for (uint32_t& i : at) i = ((s = s * 1664525u + 1013904223u) >> 4) % static_cast<uint32_t>(of);
+  return at;
+}
+
+constexpr size_t kItems = 100000;
+
+void syrk_rows(const Ops& ops, size_t n, size_t dim, State& state) {
+  auto rows = values(kItems * dim);
+  auto at = scattered(n, kItems);
+  std::vector<float> a(dim * dim);
+  for (auto _ : state) {
+    ops.syrk_rows_upper(1e-6f, rows.data(), at.data(), n, dim, a.data());
+    benchmark::DoNotOptimize(a.data());
+    benchmark::ClobberMemory();
+  }
+  flops(state, static_cast<double>(n * dim * (dim + 1)));
+}
+
+// Gather into a buffer, then ssyrk.
+void ssyrk(size_t n, size_t dim, State& state) {
+  auto rows = values(kItems * dim);
+  auto at = scattered(n, kItems);
+  std::vector<float> a(dim * dim), gathered(n * dim);
+  for (auto _ : state) {
+    for (size_t i = 0; i < n; ++i) std::memcpy(&gathered[i * dim], &rows[at[i] * dim], dim * sizeof(float));
+    cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, static_cast<int>(dim), static_cast<int>(n), 1e-6f,
+                gathered.data(), static_cast<int>(dim), 1, a.data(), static_cast<int>(dim));
+    benchmark::DoNotOptimize(a.data());
+    benchmark::ClobberMemory();
+  }
+  flops(state, static_cast<double>(n * dim * (dim + 1)));
+}
+
+void dot_rows(const Ops& ops, size_t n, size_t dim, State& state) {
+  auto rows = values(n * dim), q = values(dim);
+  std::vector<float> out(n);
+  for (auto _ : state) {
+    ops.dot_rows(q.data(), rows.data(), n, dim, dim, out.data());
+    benchmark::DoNotOptimize(out.data());
+    benchmark::ClobberMemory();
+  }
+  bytes(state, static_cast<double>(n * dim * sizeof(float)));
+}
+
+void dot_rows_at(const Ops& ops, size_t n, size_t dim, State& state) {
+  auto rows = values(n * dim), q = values(dim);
+  auto at = scattered(1000, n);
+  std::vector<float> out(at.size());
+  for (auto _ : state) {
+    ops.dot_rows_at(q.data(), rows.data(), at.data(), at.size(), dim, dim, out.data());
+    benchmark::DoNotOptimize(out.data());
+    benchmark::ClobberMemory();
+  }
+  bytes(state, static_cast<double>(at.size() * dim * sizeof(float)));
+}
+
+void sgemv(size_t n, size_t dim, State& state) {
+  auto rows = values(n * dim), q = values(dim);
+  std::vector<float> out(n);
+  const int m = static_cast<int>(n), k = static_cast<int>(dim);
+  for (auto _ : state) {
+    cblas_sgemv(CblasRowMajor, CblasNoTrans, m, k, 1, rows.data(), k, q.data(), 1, 0, out.data(), 1);
+    benchmark::DoNotOptimize(out.data());
+    benchmark::ClobberMemory();
+  }
+  bytes(state, static_cast<double>(n * dim * sizeof(float)));
+}
+
+void pointwise(const Ops& ops, const std::string& what, size_t n, State& state) {
+  auto x = values(n), m = values(n), v = values(n), g = values(n);
+  for (float& s : v) s = s * s;
+  for (auto _ : state) {
+    if (what == "sigmoid") ops.sigmoid(x.data(), n);
+    if (what == "softmax") ops.softmax(x.data(), n);
+    if (what == "adam") ops.adam(x.data(), m.data(), v.data(), g.data(), n, 1e-3f, 0.9f, 0.999f, 1e-8f);
+    if (what == "adagrad") ops.adagrad(x.data(), v.data(), g.data(), n, 1e-3f, 1e-8f);
+    benchmark::ClobberMemory();
+  }
+  state.SetItemsProcessed(static_cast<int64_t>(n) * state.iterations());
+}
+
+template <class Run>
+void add(const std::string& name, Run run) {
+  benchmark::RegisterBenchmark(name.c_str(), run)->MinTime(0.05);
+}
+
+int register_all() {
+  const Shape layers[] = {{1, 128, 64},   {1, 512, 256},  {8, 128, 64},    {8, 512, 256},   {64, 64, 32},
+                          {64, 256, 128}, {100, 256, 64}, {512, 128, 128}, {512, 512, 256}, {512, 64, 1}};
+  const Shape products[] = {{256, 64, 64}, {1024, 256, 128}, {256, 512, 512}};
+  size_t count = 0;
+  const Ops* const* all = available(&count);
+  for (size_t i = 0; i <= count; ++i) {  // the last turn is OpenBLAS
+    const Ops* ops = i < count ? all[i] : nullptr;
+    const char* who = ops != nullptr ? ops->name : "OpenBLAS";
+    for (Shape s : layers) {
+      add(label("gemm_packed", who, s),
+          [=](State& st) { ops != nullptr ? gemm_packed(*ops, s, st) : sgemm_layer(s, st); });
+    }
+    for (Shape s : products) {
+      Shape back = {s.k, s.m, s.n};  // weight gradients sum over the batch
+      add(label("gemm_nn", who, s), [=](State& st) { ops != nullptr ? gemm(*ops, 'n', s, st) : sgemm('n', s, st); });
+      add(label("gemm_nt", who, s), [=](State& st) { ops != nullptr ? gemm(*ops, 'b', s, st) : sgemm('b', s, st); });
+      add(label("gemm_tn", who, back),
+          [=](State& st) { ops != nullptr ? gemm(*ops, 't', back, st) : sgemm('t', back, st); });
+    }
+    for (size_t dim : {32, 64, 128, 256}) {
+      for (size_t n : {10, 100, 500}) {
+        add(label("syrk_rows", who, {n, dim, dim}),
+            [=](State& st) { ops != nullptr ? syrk_rows(*ops, n, dim, st) : ssyrk(n, dim, st); });
+      }
+    }
+    for (size_t n : {1000, 100000}) {
+      add(label("dot_rows", who, {n, 64, 1}),
+          [=](State& st) { ops != nullptr ? dot_rows(*ops, n, 64, st) : sgemv(n, 64, st); });
+    }
+    if (ops == nullptr) continue;
+    add(label("dot_rows_at", who, {1000000, 64, 1}), [=](State& st) { dot_rows_at(*ops, 1000000, 64, st); });
+    for (const char* what : {"sigmoid", "softmax", "adam", "adagrad"}) {
+      add(std::string(what) + "/4096/" + who, [=](State& st) { pointwise(*ops, what, 4096, st); });
+    }
+  }
+  return 0;
+}
+
+const int registered = register_all();
+
+}  // namespace
+}  // namespace gyr::kernels
