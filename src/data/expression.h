@@ -1,6 +1,6 @@
 // The small typed expression language of Filter and of the pipeline's filter and order stages (docs/expression.md):
 // + - * /, comparisons, and or not, `x in [1, 2]`, `x is null`, min max abs log exp sqrt, number and 'string' literals,
-// column names. Compiled and type-checked once against the columns; run over batches without allocation.
+// column names, `x in list_column`. A NaN counts as null. Integers and strings compare exactly. Compiled and type-checked once against the columns; run over batches without allocation.
 // Three-valued logic: null makes arithmetic and comparisons null, and a null condition is false.
 #pragma once
 
