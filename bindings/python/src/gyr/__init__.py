@@ -1,0 +1,19 @@
+"""gyr: an embedded recommender engine. Features, training, search and serving in one library."""
+from . import metrics
+from ._lib import Error, library_path
+from ._values import ALWAYS
+from .bundle import Bundle, BundleBuilder, Recommendations, StageTrace
+from .cache import Cache
+from .index import Index
+from .model import Model, Trainer
+from .monitor import Monitor
+from .runtime import Device, Progress, Runtime, Task, build_info, default_runtime, devices, hash64, version
+from .table import DEFAULT, EXPIRED, MISSING, NULL, PRESENT, Rows, Table, UpsertStats
+from .workflow import Workflow
+
+__all__ = [
+    "ALWAYS", "Bundle", "BundleBuilder", "Cache", "DEFAULT", "Device", "EXPIRED", "Error", "Index", "MISSING", "Model",
+    "Monitor", "NULL", "PRESENT", "Progress", "Recommendations", "Rows", "Runtime", "StageTrace", "Table", "Task",
+    "Trainer", "UpsertStats", "Workflow", "build_info", "default_runtime", "devices", "hash64", "library_path",
+    "metrics", "version",
+]
