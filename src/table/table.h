@@ -1,6 +1,8 @@
 // The online feature table: see include/gyr/table.h for the contract.
 #pragma once
 
+#include <gyr/table.h>
+
 #include <memory>
 #include <string>
 #include <string_view>
@@ -49,6 +51,8 @@ class Table {
   // after warm-up. Each row is read whole (never half of an upsert).
   virtual Status get(const Keys& keys, int64_t now_us, const std::vector<int>& columns, Batch* out,
                      std::vector<uint8_t>* out_status) const = 0;
+  // The same into caller memory (gyr/table.h: gyr_table_column). Nothing is written when it fails.
+  virtual Status read_into(const Keys& keys, int64_t now_us, const gyr_table_column* columns, uint64_t n) const = 0;
   int find_column(std::string_view name) const {
     for (size_t i = 0; i < columns().size(); i++)
       if (columns()[i].name == name) return int(i);
@@ -60,5 +64,9 @@ class Table {
   virtual Status scan(uint64_t* cursor, uint64_t batch_rows, Batch* out) const = 0;
   virtual Status save(ContainerWriter* file, std::string_view name) const = 0;
 };
+
+// One row of C values as a batch for upsert(). `columns` follow the rules of gyr_table_upsert_row.
+Status row_batch(const Table& table, const Keys& key, int64_t event_time_us, const char* const* columns,
+                 const gyr_value* values, uint64_t n, Batch* out);
 
 }  // namespace gyr

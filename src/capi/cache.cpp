@@ -1,0 +1,82 @@
+#include <gyr/cache.h>
+
+#include "cache/cache.h"
+#include "capi/guard.h"
+#include "capi/handles.h"
+
+using gyr::fail;
+using gyr::Status;
+using namespace gyr::capi;
+
+namespace {
+
+Status require_for(const void* pointer, const char* name, uint64_t n) { return n ? require(pointer, name) : Status(); }
+
+}  // namespace
+
+extern "C" {
+
+GYR_API gyr_status gyr_cache_create(gyr_runtime* runtime, const gyr_cache_options* options, gyr_cache** out,
+                                    gyr_error* err) noexcept {
+  return guard(err, "cache", [&]() -> Status {
+    GYR_TRY(enter(runtime, "runtime"));
+    GYR_TRY(require(out, "out"));
+    gyr_cache_options o;
+    GYR_TRY(read_struct(options, "gyr_cache_options", &o));
+    GYR_ASSIGN(auto cache, gyr::Cache::create(runtime->runtime, o));
+    *out = make_handle<gyr_cache>(runtime->runtime, std::move(cache));
+    return {};
+  });
+}
+
+GYR_API gyr_status gyr_cache_put(gyr_cache* cache, const int64_t* keys, const float* rows, uint64_t n,
+                                 gyr_error* err) noexcept {
+  return guard(err, "cache", [&]() -> Status {
+    GYR_TRY(enter(cache, "cache"));
+    GYR_TRY(require_for(keys, "keys", n));
+    GYR_TRY(require_for(rows, "rows", n));
+    return cache->impl->put(keys, rows, n);
+  });
+}
+
+GYR_API gyr_status gyr_cache_remove(gyr_cache* cache, const int64_t* keys, uint64_t n, uint64_t* removed,
+                                    gyr_error* err) noexcept {
+  return guard(err, "cache", [&]() -> Status {
+    GYR_TRY(enter(cache, "cache"));
+    GYR_TRY(require_for(keys, "keys", n));
+    return cache->impl->remove(keys, n, removed);
+  });
+}
+
+GYR_API gyr_status gyr_cache_get(const gyr_cache* cache, const int64_t* keys, uint64_t n, float* out, uint8_t* status,
+                                 gyr_error* err) noexcept {
+  return guard(err, "cache", [&]() -> Status {
+    GYR_TRY(enter(cache, "cache"));
+    GYR_TRY(require_for(keys, "keys", n));
+    GYR_TRY(require_for(out, "out", n));
+    return cache->impl->get(keys, n, out, status);
+  });
+}
+
+GYR_API gyr_status gyr_cache_pool(const gyr_cache* cache, const int64_t* keys, const int64_t* offsets, uint64_t bags,
+                                  gyr_pooling pooling, float* out, uint8_t* status, gyr_error* err) noexcept {
+  return guard(err, "cache", [&]() -> Status {
+    GYR_TRY(enter(cache, "cache"));
+    GYR_TRY(require(offsets, "offsets"));
+    GYR_TRY(require_for(out, "out", bags));
+    return cache->impl->pool(keys, offsets, bags, pooling, out, status);
+  });
+}
+
+GYR_API gyr_status gyr_cache_get_info(const gyr_cache* cache, gyr_cache_info* out, gyr_error* err) noexcept {
+  return guard(err, "cache", [&]() -> Status {
+    GYR_TRY(enter(cache, "cache"));
+    gyr_cache_info info{};
+    cache->impl->fill_info(&info);
+    return write_struct(info, "gyr_cache_info", out);
+  });
+}
+
+GYR_API void gyr_cache_destroy(gyr_cache* cache) noexcept { destroy(cache); }
+
+}  // extern "C"

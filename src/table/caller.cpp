@@ -1,0 +1,232 @@
+// Caller memory: typed reads with capacities, and rows made of C values.
+#include "base/clock.h"
+#include "table/table_impl.h"
+
+namespace gyr {
+namespace {
+
+// Whether every value of `from` is a value of `to`. uint64 columns hold at most 2^63-1.
+bool lossless(gyr_dtype from, gyr_dtype to) {
+  if (from == to) return true;
+  if (from == GYR_DTYPE_STRING || to == GYR_DTYPE_STRING || to < GYR_DTYPE_BOOL || to > GYR_DTYPE_TIMESTAMP)
+    return false;
+  struct Range {
+    int bits;  // of magnitude
+    bool sign, real;
+  };
+  auto range = [](gyr_dtype t) -> Range {
+    switch (t) {
+      case GYR_DTYPE_BOOL:
+        return {1, false, false};
+      case GYR_DTYPE_FLOAT32:
+        return {24, true, true};
+      case GYR_DTYPE_FLOAT64:
+        return {53, true, true};
+      case GYR_DTYPE_TIMESTAMP:
+        return {63, true, false};
+      default: {
+        bool is_signed = t <= GYR_DTYPE_INT64;
+        int bits = int(stored_width(t)) * 8 - is_signed;
+        return {std::min(bits, 63), is_signed, false};
+      }
+    }
+  };
+  Range a = range(from), b = range(to);
+  if (to == GYR_DTYPE_BOOL || (a.real && !b.real) || (a.sign && !b.sign)) return false;
+  return a.bits <= b.bits;
+}
+
+struct Need {
+  uint64_t values = 0, heap = 0;
+};
+
+Need measure(const RowFormat& format, const std::vector<const Row*>& rows, size_t column) {
+  const auto& cell = format.cells[column];
+  Need need;
+  if (!cell.is_list) need.values = rows.size();
+  if (!cell.is_list && cell.dtype != GYR_DTYPE_STRING) return need;
+  for (const Row* row : rows) {
+    if (!row || RowFormat::is_null(row, column)) continue;
+    auto r = format.range(row, column);
+    if (!cell.is_list) {
+      need.heap += r.count;
+      continue;
+    }
+    need.values += r.count;
+    if (cell.dtype == GYR_DTYPE_STRING) need.heap += load<uint32_t>(r.data + size_t(r.count) * 4);
+  }
+  return need;
+}
+
+Status check_destination(const Field& field, const gyr_table_column& c, uint64_t count) {
+  if (!lossless(field.dtype, c.dtype))
+    return fail(GYR_E_INVALID_ARGUMENT, "table", "column \"%.100s\" is %s, which %s cannot hold without loss", c.name,
+                dtype_name(field.dtype), dtype_name(c.dtype));
+  if (field.is_list && !c.offsets)
+    return fail(GYR_E_INVALID_ARGUMENT, "table", "column \"%.100s\" is a list; give offsets [%llu]", c.name,
+                (unsigned long long)count + 1);
+  if (!c.values && (c.values_capacity || (count && !field.is_list)))
+    return fail(GYR_E_INVALID_ARGUMENT, "table", "column \"%.100s\": values is NULL", c.name);
+  if (!c.heap && c.heap_capacity)
+    return fail(GYR_E_INVALID_ARGUMENT, "table", "column \"%.100s\": heap is NULL", c.name);
+  return {};
+}
+
+Status check_capacity(const gyr_table_column& c, const Need& need) {
+  if (need.values > c.values_capacity)
+    return fail(GYR_E_RESOURCE_EXHAUSTED, "table",
+                "column \"%.100s\": values_capacity is %llu, %llu elements are needed", c.name,
+                (unsigned long long)c.values_capacity, (unsigned long long)need.values);
+  if (need.heap > c.heap_capacity)
+    return fail(GYR_E_RESOURCE_EXHAUSTED, "table", "column \"%.100s\": heap_capacity is %llu, %llu bytes are needed",
+                c.name, (unsigned long long)c.heap_capacity, (unsigned long long)need.heap);
+  return {};
+}
+
+template <class From, class To>
+void copy_numbers(const RowFormat& format, const std::vector<const Row*>& rows, size_t column,
+                  const gyr_table_column& c) {
+  const auto& cell = format.cells[column];
+  To* out = static_cast<To*>(c.values);
+  if (!cell.is_list) {
+    for (const Row* row : rows) {
+      bool present = row && !RowFormat::is_null(row, column);
+      *out++ = present ? To(load<From>(row->payload() + cell.offset)) : To(0);
+    }
+    return;
+  }
+  int64_t at = 0;
+  for (size_t i = 0; i < rows.size(); i++) {
+    c.offsets[i] = at;
+    if (!rows[i] || RowFormat::is_null(rows[i], column)) continue;
+    auto r = format.range(rows[i], column);
+    for (uint32_t k = 0; k < r.count; k++) out[at++] = To(load<From>(r.data + k * sizeof(From)));
+  }
+  c.offsets[rows.size()] = at;
+}
+
+void copy_strings(const RowFormat& format, const std::vector<const Row*>& rows, size_t column,
+                  const gyr_table_column& c) {
+  bool list = format.cells[column].is_list;
+  gyr_str* out = static_cast<gyr_str*>(c.values);
+  char* heap = c.heap;
+  int64_t at = 0;
+  auto put = [&](std::string_view s) {
+    if (!s.empty()) std::memcpy(heap, s.data(), s.size());
+    out[at++] = {heap, s.size()};
+    if (!s.empty()) heap += s.size();
+  };
+  for (size_t i = 0; i < rows.size(); i++) {
+    if (list) c.offsets[i] = at;
+    if (!rows[i] || RowFormat::is_null(rows[i], column)) {
+      if (!list) out[at++] = {nullptr, 0};
+      continue;
+    }
+    auto r = format.range(rows[i], column);
+    if (!list) put({reinterpret_cast<const char*>(r.data), r.count});
+    for (uint32_t k = 0; list && k < r.count; k++) put(RowFormat::list_string(r, k));
+  }
+  if (list) c.offsets[rows.size()] = at;
+}
+
+Status append_value(const Field& field, const gyr_value& v, const char* name, Column* out) {
+  if (v.dtype == GYR_DTYPE_NONE) {
+    out->push_null_row();
+    return {};
+  }
+  if (bool(v.is_list) != field.is_list || v.dtype < 0 || v.dtype > GYR_DTYPE_TIMESTAMP)
+    return fail(GYR_E_INVALID_ARGUMENT, "table", "value of \"%.100s\": expected %s%s, got %s%s", name,
+                field.is_list ? "list of " : "", dtype_name(field.dtype), v.is_list ? "list of " : "",
+                dtype_name(v.dtype));
+  if (v.is_list && v.count && !v.list)
+    return fail(GYR_E_INVALID_ARGUMENT, "table", "value of \"%.100s\": list is NULL", name);
+  uint64_t n = v.is_list ? v.count : 1;
+  for (uint64_t i = 0; i < n; i++) {
+    switch (physical_of(v.dtype)) {
+      case Physical::kInt:
+        out->push_int(v.is_list ? static_cast<const int64_t*>(v.list)[i] : v.i);
+        break;
+      case Physical::kFloat:
+        out->push_float(v.is_list ? static_cast<const double*>(v.list)[i] : v.f);
+        break;
+      case Physical::kString: {
+        gyr_str s = v.is_list ? static_cast<const gyr_str*>(v.list)[i] : v.s;
+        if (s.len && !s.data) return fail(GYR_E_INVALID_ARGUMENT, "table", "value of \"%.100s\": string is NULL", name);
+        out->push_string(s.len ? std::string_view(s.data, s.len) : std::string_view());
+        break;
+      }
+    }
+  }
+  if (v.is_list) out->end_list();
+  return {};
+}
+
+}  // namespace
+
+Status TableImpl::read_into(const Keys& keys, int64_t now_us, const gyr_table_column* columns, uint64_t n) const {
+  GYR_TRY(check_keys(keys));
+  auto number_of = [&](uint64_t c) { return columns[c].name ? find_column(columns[c].name) : -1; };
+  for (uint64_t c = 0; c < n; c++) {
+    int at = number_of(c);
+    if (at < 0)
+      return fail(GYR_E_NOT_FOUND, "table", "the table \"%.100s\" has no column \"%.100s\"", schema_.name.c_str(),
+                  columns[c].name ? columns[c].name : "(NULL)");
+    GYR_TRY(check_destination(schema_.columns[size_t(at)], columns[c], keys.count));
+  }
+  Lease scratch(*this);
+  auto guard = store_.read();
+  locate(keys, now_us == 0 ? realtime_us() : now_us, &*scratch);
+  const auto& rows = scratch->rows;
+  for (uint64_t c = 0; c < n; c++) GYR_TRY(check_capacity(columns[c], measure(format_, rows, size_t(number_of(c)))));
+  for (uint64_t c = 0; c < n; c++) {
+    size_t at = size_t(number_of(c));
+    gyr_dtype stored = schema_.columns[at].dtype;
+    if (stored == GYR_DTYPE_STRING) {
+      copy_strings(format_, rows, at, columns[c]);
+    } else {
+      with_stored_type(stored, [&]<class From>() {
+        with_stored_type(columns[c].dtype, [&]<class To>() { copy_numbers<From, To>(format_, rows, at, columns[c]); });
+      });
+    }
+    for (uint64_t i = 0; columns[c].status && i < keys.count; i++)
+      columns[c].status[i] = rows[i] && RowFormat::is_null(rows[i], at) ? uint8_t(GYR_VALUE_NULL) : scratch->state[i];
+  }
+  return {};
+}
+
+Status row_batch(const Table& table, const Keys& key, int64_t event_time_us, const char* const* columns,
+                 const gyr_value* values, uint64_t n, Batch* out) {
+  if (key.count != 1)
+    return fail(GYR_E_INVALID_ARGUMENT, "table", "key.count is %llu; one row has one key",
+                (unsigned long long)key.count);
+  if (key.dtype != table.key_dtype() || !(key.dtype == GYR_DTYPE_STRING ? (const void*)key.strings : key.ints))
+    return fail(GYR_E_INVALID_ARGUMENT, "table", "the key is NULL or not %s", dtype_name(table.key_dtype()));
+  if (n && (!columns || !values)) return fail(GYR_E_INVALID_ARGUMENT, "table", "columns or values is NULL");
+  *out = {};
+  out->rows = 1;
+  Column& k = out->add(table.key_field().name, key.dtype, false);
+  if (key.dtype == GYR_DTYPE_STRING) {
+    const gyr_str& s = key.strings[0];
+    if (s.len && !s.data) return fail(GYR_E_INVALID_ARGUMENT, "table", "the key's string is NULL");
+    k.push_string(s.len ? std::string_view(s.data, s.len) : std::string_view());
+  } else {
+    k.push_int(key.ints[0]);
+  }
+  if (!table.event_time_name().empty())
+    out->add(table.event_time_name(), GYR_DTYPE_TIMESTAMP, false).push_int(event_time_us);
+  else if (event_time_us != 0)
+    return fail(GYR_E_INVALID_ARGUMENT, "table",
+                "this table has no event time; pass 0 or name event_time in the schema");
+  for (uint64_t i = 0; i < n; i++) {
+    int at = columns[i] ? table.find_column(columns[i]) : -1;
+    if (at < 0)
+      return fail(GYR_E_NOT_FOUND, "table", "the table has no column \"%.100s\"", columns[i] ? columns[i] : "(NULL)");
+    const Field& field = table.columns()[size_t(at)];
+    // A null has no type of its own.
+    gyr_dtype dtype = values[i].dtype == GYR_DTYPE_NONE ? field.dtype : values[i].dtype;
+    GYR_TRY(append_value(field, values[i], columns[i], &out->add(columns[i], dtype, field.is_list)));
+  }
+  return {};
+}
+
+}  // namespace gyr

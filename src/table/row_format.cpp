@@ -1,0 +1,187 @@
+#include "table/row_format.h"
+
+#include <algorithm>
+
+namespace gyr {
+namespace {
+
+bool has_range(const RowFormat::Cell& c) { return c.is_list || c.dtype == GYR_DTYPE_STRING; }
+uint32_t cell_width(const RowFormat::Cell& c) { return has_range(c) ? 8 : stored_width(c.dtype); }
+uint64_t element_align(const RowFormat::Cell& c) { return c.dtype == GYR_DTYPE_STRING ? 4 : stored_width(c.dtype); }
+
+template <class T>
+void put(uint8_t* at, T v) {
+  std::memcpy(at, &v, sizeof v);
+}
+template <class T>
+T leaf_as(const Column& from, int64_t leaf) {
+  if (from.physical() == Physical::kFloat) return T(from.floats[size_t(leaf)]);
+  return T(from.ints[size_t(leaf)]);
+}
+
+struct Leaves {
+  int64_t begin, end;
+  bool nulls;
+};
+Leaves leaves_of(const Column& from, int64_t i) {
+  Leaves l{from.list_offsets[size_t(i)], from.list_offsets[size_t(i) + 1], false};
+  for (int64_t k = l.begin; k < l.end; k++) l.nulls |= !from.leaf_is_valid(k);
+  return l;
+}
+
+// End of the value's variable part when it starts at or after `at`; nothing is written when block is null.
+uint64_t put_range(const RowFormat::Cell& c, const Column& from, int64_t i, uint64_t at, uint8_t* block) {
+  uint32_t count;
+  uint64_t start = at;
+  if (!c.is_list) {
+    std::string_view s = from.string(i);
+    count = uint32_t(s.size());
+    if (block && count) std::memcpy(block + at, s.data(), count);
+    at += s.size();
+  } else {
+    Leaves l = leaves_of(from, i);
+    count = uint32_t(l.end - l.begin);
+    if (l.nulls) {
+      for (uint32_t k = 0; block && k < count; k++) block[at + k] = from.leaf_is_valid(l.begin + k);
+      at += count;
+    }
+    at = align_up(at, element_align(c));
+    if (c.dtype == GYR_DTYPE_STRING) {
+      uint64_t bytes = uint64_t(from.char_offsets[size_t(l.end)] - from.char_offsets[size_t(l.begin)]);
+      for (uint32_t k = 0; block && k <= count; k++)
+        put(block + at + size_t(k) * 4,
+            uint32_t(from.char_offsets[size_t(l.begin) + k] - from.char_offsets[size_t(l.begin)]));
+      at += (uint64_t(count) + 1) * 4;
+      if (block && bytes) std::memcpy(block + at, from.chars.data() + from.char_offsets[size_t(l.begin)], bytes);
+      at += bytes;
+    } else {
+      with_stored_type(c.dtype, [&]<class T>() {
+        for (uint32_t k = 0; block && k < count; k++) put(block + at + k * sizeof(T), leaf_as<T>(from, l.begin + k));
+        at += uint64_t(count) * sizeof(T);
+      });
+    }
+    if (l.nulls) count |= RowFormat::kHasNulls;
+  }
+  if (block) put(block + c.offset, uint32_t(start)), put(block + c.offset + 4, count);
+  return at;
+}
+
+// Start and end of an old row's variable part, validity included.
+uint64_t copy_range(const RowFormat& format, const Row* old, size_t column, uint64_t at, uint8_t* block) {
+  const auto& c = format.cells[column];
+  const uint8_t* from = old->payload();
+  uint32_t start = load<uint32_t>(from + c.offset), count = load<uint32_t>(from + c.offset + 4);
+  auto r = format.range(old, column);
+  uint64_t end = uint64_t(r.data - from);
+  if (!c.is_list)
+    end += r.count;
+  else if (c.dtype == GYR_DTYPE_STRING)
+    end += (uint64_t(r.count) + 1) * 4 + load<uint32_t>(r.data + size_t(r.count) * 4);
+  else
+    end += uint64_t(r.count) * stored_width(c.dtype);
+  at = align_up(at, 8) + start % 8;  // keeps the alignment of what is inside
+  if (block) {
+    if (end > start) std::memcpy(block + at, from + start, end - start);
+    put(block + c.offset, uint32_t(at)), put(block + c.offset + 4, count);
+  }
+  return at + (end - start);
+}
+
+uint64_t put_all(const RowFormat& format, const Row* old, const std::vector<const Column*>& from, int64_t i,
+                 uint8_t* block) {
+  uint64_t at = format.fixed_size;
+  for (size_t c = 0; c < format.cells.size(); c++) {
+    const auto& cell = format.cells[c];
+    bool keep = !from[c];
+    if (keep ? !old || RowFormat::is_null(old, c) : from[c]->row_is_null(i)) continue;
+    if (block) block[8 + c / 8] |= uint8_t(1u << c % 8);
+    if (has_range(cell)) {
+      at = keep ? copy_range(format, old, c, at, block) : put_range(cell, *from[c], i, at, block);
+    } else if (block && keep) {
+      std::memcpy(block + cell.offset, old->payload() + cell.offset, cell_width(cell));
+    } else if (block) {
+      with_stored_type(cell.dtype, [&]<class T>() { put(block + cell.offset, leaf_as<T>(*from[c], i)); });
+    }
+  }
+  return align_up(at, 8);
+}
+
+}  // namespace
+
+RowFormat::RowFormat(const std::vector<Field>& columns) {
+  for (auto& f : columns) cells.push_back({f.dtype, f.is_list, 0});
+  uint32_t at = uint32_t(8 + div_up(columns.size(), 8));
+  // Wide cells first after one padding, so that no other is needed.
+  at = uint32_t(align_up(at, 8));
+  for (uint32_t width : {8u, 4u, 2u, 1u})
+    for (auto& c : cells)
+      if (cell_width(c) == width) c.offset = at, at += width;
+  fixed_size = uint32_t(align_up(at, 8));
+}
+
+uint64_t RowFormat::size(const Row* old, const std::vector<const Column*>& from, int64_t i) const {
+  return put_all(*this, old, from, i, nullptr);
+}
+
+void RowFormat::write(const Row* old, const std::vector<const Column*>& from, int64_t i, int64_t event_time,
+                      Row* row) const {
+  std::memset(row->payload(), 0, row->size);
+  put(row->payload(), event_time);
+  put_all(*this, old, from, i, row->payload());
+}
+
+RowFormat::Range RowFormat::range(const Row* row, size_t column) const {
+  const Cell& c = cells[column];
+  const uint8_t* block = row->payload();
+  uint32_t start = load<uint32_t>(block + c.offset), count = load<uint32_t>(block + c.offset + 4);
+  if (!c.is_list) return {block + start, nullptr, count};
+  bool nulls = count & kHasNulls;
+  count &= ~kHasNulls;
+  uint64_t at = align_up(start + (nulls ? count : 0), element_align(c));
+  return {block + at, nulls ? block + start : nullptr, count};
+}
+
+void RowFormat::read(const Row* const* rows, size_t n, size_t column, Column* out) const {
+  const Cell& c = cells[column];
+  if (!c.is_list && c.dtype != GYR_DTYPE_STRING) {
+    with_stored_type(c.dtype, [&]<class T>() {
+      for (size_t i = 0; i < n; i++) {
+        if (!rows[i] || is_null(rows[i], column))
+          out->push_null_leaf();
+        else if constexpr (std::is_floating_point_v<T>)
+          out->push_float(double(load<T>(rows[i]->payload() + c.offset)));
+        else
+          out->push_int(int64_t(load<T>(rows[i]->payload() + c.offset)));
+      }
+    });
+    return;
+  }
+  for (size_t i = 0; i < n; i++) {
+    if (!rows[i] || is_null(rows[i], column)) {
+      out->push_null_row();
+      continue;
+    }
+    Range r = range(rows[i], column);
+    if (!c.is_list) {
+      out->push_string({reinterpret_cast<const char*>(r.data), r.count});
+      continue;
+    }
+    for (uint32_t k = 0; k < r.count; k++) {
+      if (r.valid && !r.valid[k]) {
+        out->push_null_leaf();
+      } else if (c.dtype == GYR_DTYPE_STRING) {
+        out->push_string(list_string(r, k));
+      } else {
+        with_stored_type(c.dtype, [&]<class T>() {
+          if constexpr (std::is_floating_point_v<T>)
+            out->push_float(double(load<T>(r.data + k * sizeof(T))));
+          else
+            out->push_int(int64_t(load<T>(r.data + k * sizeof(T))));
+        });
+      }
+    }
+    out->end_list();
+  }
+}
+
+}  // namespace gyr

@@ -1,0 +1,217 @@
+#include "cache/cache.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <map>
+#include <thread>
+
+#include "base/random.h"
+#include "exec/memory.h"
+
+namespace gyr {
+namespace {
+
+std::shared_ptr<Runtime> runtime(uint64_t budget = 0) {
+  gyr_runtime_options o{};
+  o.struct_size = sizeof o;
+  o.threads = 1;
+  o.memory_budget = budget;
+  return *Runtime::create(o);
+}
+gyr_cache_options options(gyr_cache_keys keys, uint32_t dim, const float* default_row = nullptr) {
+  gyr_cache_options o{};
+  o.struct_size = sizeof o;
+  o.dim = dim;
+  o.keys = keys;
+  o.capacity = 500;
+  o.miss = default_row ? GYR_CACHE_MISS_DEFAULT : GYR_CACHE_MISS_ZERO;
+  o.default_row = default_row;
+  return o;
+}
+
+class CacheModes : public ::testing::TestWithParam<gyr_cache_keys> {};
+INSTANTIATE_TEST_SUITE_P(All, CacheModes, ::testing::Values(GYR_CACHE_HASHED, GYR_CACHE_DENSE));
+
+// Random puts and removes against a map; gather and pooling against double sums.
+TEST_P(CacheModes, FollowsAModel) {
+  constexpr uint32_t kDim = 5;
+  const std::vector<float> default_row{1, 2, 3, 4, 5};
+  for (bool with_default : {false, true}) {
+    auto cache = *Cache::create(runtime(), options(GetParam(), kDim, with_default ? default_row.data() : nullptr));
+    std::map<int64_t, std::vector<float>> model;
+    Random random{11};
+    for (int step = 0; step < 3000; step++) {
+      int64_t key = int64_t(random.below(500));
+      if (random.below(3) == 0) {
+        uint64_t removed = 9;
+        ASSERT_TRUE(cache->remove(&key, 1, &removed).ok());
+        EXPECT_EQ(removed, model.erase(key));
+        continue;
+      }
+      std::vector<float> row(kDim);
+      for (float& v : row) v = float(random.normal());
+      ASSERT_TRUE(cache->put(&key, row.data(), 1).ok());
+      model[key] = row;
+    }
+    std::vector<int64_t> keys;
+    for (int i = 0; i < 2000; i++) keys.push_back(int64_t(random.below(520)) - 10);  // some never valid
+    auto expected = [&](int64_t key) {
+      return model.count(key) ? model[key] : with_default ? default_row : std::vector<float>(kDim, 0);
+    };
+    std::vector<float> out(keys.size() * kDim, NAN);
+    std::vector<uint8_t> status(keys.size(), 99);
+    ASSERT_TRUE(cache->get(keys.data(), keys.size(), out.data(), status.data()).ok());
+    for (size_t i = 0; i < keys.size(); i++) {
+      EXPECT_EQ(std::vector<float>(&out[i * kDim], &out[i * kDim] + kDim), expected(keys[i]));
+      EXPECT_EQ(status[i], model.count(keys[i]) ? GYR_VALUE_PRESENT
+                           : with_default       ? GYR_VALUE_DEFAULT
+                                                : GYR_VALUE_MISSING);
+    }
+    std::vector<int64_t> offsets{0, 0, 1, 3, 700, 700, 2000};  // empty, short and longer than a group
+    for (gyr_pooling pooling : {GYR_POOLING_SUM, GYR_POOLING_MEAN}) {
+      std::vector<float> pooled((offsets.size() - 1) * kDim, NAN);
+      ASSERT_TRUE(
+          cache->pool(keys.data(), offsets.data(), offsets.size() - 1, pooling, pooled.data(), status.data()).ok());
+      for (size_t b = 0; b + 1 < offsets.size(); b++) {
+        std::vector<double> sum(kDim, 0);
+        double n = 0;
+        for (int64_t i = offsets[b]; i < offsets[b + 1]; i++) {
+          n += with_default || model.count(keys[size_t(i)]);
+          for (uint32_t d = 0; d < kDim; d++) sum[d] += expected(keys[size_t(i)])[d];
+        }
+        for (uint32_t d = 0; d < kDim; d++) {
+          double want = pooling == GYR_POOLING_MEAN && n > 0 ? sum[d] / n : sum[d];
+          EXPECT_NEAR(pooled[b * kDim + d], want, 1e-4 + 1e-5 * std::abs(want));
+        }
+      }
+    }
+    gyr_cache_info info{};
+    cache->fill_info(&info);
+    EXPECT_EQ(info.rows, model.size());
+    EXPECT_EQ(info.hits + info.misses, keys.size() * 3);
+    ContainerWriter writer;
+    ASSERT_TRUE(cache->save(&writer, "c").ok());
+    auto file = *Container::parse(*writer.serialize());
+    auto loaded = Cache::load(runtime(), *file, "c");
+    ASSERT_TRUE(loaded.ok()) << loaded.status().message();
+    std::vector<float> again(out.size());
+    ASSERT_TRUE((*loaded)->get(keys.data(), keys.size(), again.data(), nullptr).ok());
+    EXPECT_EQ(again, out);
+    auto payload = *file->read("c", "CCH1");
+    for (int k = 0; k < 300; k++) {
+      auto bad = payload;
+      if (k % 2)
+        bad.resize(random.below(bad.size()));
+      else
+        bad[random.below(24)] ^= uint8_t(1u << random.below(8));
+      ContainerWriter w;
+      ASSERT_TRUE(w.add("c", "CCH1", bad).ok());
+      // A small budget: a lying capacity must not take the machine's memory.
+      try {
+        auto r = Cache::load(runtime(1 << 20), **Container::parse(*w.serialize()), "c");
+        if (!r.ok())
+          EXPECT_EQ(r.status().code(), GYR_E_CORRUPT);
+        else
+          EXPECT_EQ(k % 2, 0);
+      } catch (const BudgetExceeded&) {
+      }
+    }
+  }
+}
+
+TEST_P(CacheModes, RefusesBeforeInserting) {
+  auto cache = *Cache::create(runtime(), options(GetParam(), 2));
+  int64_t keys[] = {1, 2};
+  for (float bad : {NAN, INFINITY, -INFINITY}) {
+    float rows[] = {1, 2, 3, bad};
+    EXPECT_EQ(cache->put(keys, rows, 2).code(), GYR_E_INVALID_ARGUMENT);
+  }
+  float rows[] = {1, 2, 3, 4};
+  int64_t outside[] = {1, 500};
+  if (GetParam() == GYR_CACHE_DENSE) EXPECT_EQ(cache->put(outside, rows, 2).code(), GYR_E_OUT_OF_RANGE);
+  outside[1] = -1;
+  if (GetParam() == GYR_CACHE_DENSE) EXPECT_EQ(cache->remove(outside, 2, nullptr).code(), GYR_E_OUT_OF_RANGE);
+  gyr_cache_info info{};
+  cache->fill_info(&info);
+  EXPECT_EQ(info.rows, 0u);
+  float out[4];
+  int64_t offsets[] = {0, 2, 1};
+  EXPECT_EQ(cache->pool(keys, offsets, 2, GYR_POOLING_SUM, out, nullptr).code(), GYR_E_INVALID_ARGUMENT);
+  int64_t late[] = {1, 2};
+  EXPECT_EQ(cache->pool(keys, late, 1, GYR_POOLING_SUM, out, nullptr).code(), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(cache->pool(keys, offsets, 1, 7, out, nullptr).code(), GYR_E_INVALID_ARGUMENT);
+}
+
+TEST_P(CacheModes, BudgetLeavesItConsistent) {
+  auto cache = *Cache::create(runtime(200'000), options(GetParam(), 256));
+  std::vector<float> row(256);
+  int64_t key = 0;
+  EXPECT_THROW(
+      for (; key < 500; key++) {
+        std::fill(row.begin(), row.end(), float(key));
+        (void)cache->put(&key, row.data(), 1);
+      },
+      BudgetExceeded);
+  for (int64_t round = 0; round < 3; round++)  // replacing needs room for one row at a time
+    for (int64_t k = 0; k + 2 < key; k++) {
+      uint64_t removed;
+      int64_t last = key - 1;
+      ASSERT_TRUE(cache->remove(&last, 1, &removed).ok());
+      std::fill(row.begin(), row.end(), float(k + 1));
+      ASSERT_TRUE(cache->put(&k, row.data(), 1).ok());
+    }
+  int64_t probe[] = {0, key - 3};
+  std::vector<float> out(512);
+  ASSERT_TRUE(cache->get(probe, 2, out.data(), nullptr).ok());
+  EXPECT_EQ(out[0], 1.0f);
+  EXPECT_EQ(out[511], float(key - 2));
+}
+
+TEST_P(CacheModes, ReadersSeeWholeRowsUnderAWriter) {
+  constexpr uint32_t kDim = 16;
+  auto cache = *Cache::create(runtime(), options(GetParam(), kDim));
+  std::atomic<bool> stop{false};
+  std::atomic<uint64_t> torn{0};
+  auto reader = [&] {
+    std::vector<int64_t> keys(500);
+    for (size_t i = 0; i < keys.size(); i++) keys[i] = int64_t(i);
+    std::vector<float> out(500 * kDim);
+    while (!stop) {
+      torn += !cache->get(keys.data(), keys.size(), out.data(), nullptr).ok();
+      for (size_t i = 0; i < out.size(); i++) torn += out[i] != out[i / kDim * kDim];
+    }
+  };
+  std::thread a(reader), b(reader);
+  Random random{5};
+  for (int step = 0; step < 20000; step++) {
+    int64_t key = int64_t(random.below(500));
+    std::vector<float> row(kDim, float(step));
+    if (step % 5 == 0)
+      EXPECT_TRUE(cache->remove(&key, 1, nullptr).ok());
+    else
+      EXPECT_TRUE(cache->put(&key, row.data(), 1).ok());
+  }
+  stop = true;
+  a.join(), b.join();
+  EXPECT_EQ(torn, 0u);
+}
+
+TEST(Cache, RefusesBadOptions) {
+  auto code = [](auto change) {
+    auto o = options(GYR_CACHE_DENSE, 4);
+    change(&o);
+    return Cache::create(runtime(), o).status().code();
+  };
+  EXPECT_EQ(code([](auto* o) { o->dim = 0; }), GYR_E_OUT_OF_RANGE);
+  EXPECT_EQ(code([](auto* o) { o->dim = 65537; }), GYR_E_OUT_OF_RANGE);
+  EXPECT_EQ(code([](auto* o) { o->keys = 2; }), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(code([](auto* o) { o->miss = 2; }), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(code([](auto* o) { o->miss = GYR_CACHE_MISS_DEFAULT; }), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(code([](auto* o) { o->capacity = 0; }), GYR_E_OUT_OF_RANGE);
+  EXPECT_EQ(code([](auto* o) { o->capacity = UINT64_MAX; }), GYR_E_OUT_OF_RANGE);
+}
+
+}  // namespace
+}  // namespace gyr

@@ -1,0 +1,200 @@
+#include "store/row_store.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <map>
+#include <string>
+#include <thread>
+
+#include "base/random.h"
+#include "exec/memory.h"
+
+namespace gyr {
+namespace {
+
+uint64_t constant_hash(const void*, size_t) { return 0x1234567890abcdefULL; }
+uint64_t largest_hash(const void*, size_t) { return UINT64_MAX; }
+uint64_t two_hashes(const void* p, size_t) { return *static_cast<const uint8_t*>(p) % 2 ? 5 : UINT64_MAX; }
+
+void put(RowStore& store, const KeyRef& key, uint64_t value, size_t words = 1) {
+  store.upsert(key, [&](const Row*) {
+    Row* row = store.make_row(key, words * 8);
+    for (size_t i = 0; i < words; i++) std::memcpy(row->payload() + i * 8, &value, 8);
+    return row;
+  });
+}
+uint64_t value_of(const Row* row) {
+  uint64_t v;
+  std::memcpy(&v, row->payload(), 8);
+  return v;
+}
+
+// Random operations against std::map; every kind of hash, so also one long collision chain.
+void run_model(RowStore::Hash hash, int64_t ids, int steps) {
+  Memory memory(0, nullptr);
+  {
+    RowStore store(&memory, {.hash = hash});
+    std::map<int64_t, uint64_t> model;
+    Random random{uint64_t(ids)};
+    for (int step = 0; step < steps; step++) {
+      int64_t id = int64_t(random.below(uint64_t(ids))) - ids / 2;
+      KeyRef key = store.key(&id);
+      switch (random.below(4)) {
+        case 0:
+        case 1:
+          put(store, key, uint64_t(step));
+          model[id] = uint64_t(step);
+          break;
+        case 2:
+          EXPECT_EQ(store.erase(key), model.erase(id) == 1);
+          break;
+        default: {
+          auto guard = store.read();
+          const Row* row = store.find(key);
+          ASSERT_EQ(row != nullptr, model.count(id) == 1);
+          if (row) ASSERT_EQ(value_of(row), model[id]);
+        }
+      }
+      ASSERT_EQ(store.size(), model.size());
+    }
+    auto guard = store.read();
+    std::vector<int64_t> keys;
+    for (int64_t id = -ids; id < ids; id++) keys.push_back(id);
+    std::vector<const Row*> rows(keys.size());
+    store.find(keys.data(), keys.size(), rows.data());
+    for (size_t i = 0; i < keys.size(); i++) {
+      ASSERT_EQ(rows[i] != nullptr, model.count(keys[i]) == 1);
+      if (rows[i]) ASSERT_EQ(value_of(rows[i]), model[keys[i]]);
+    }
+    std::map<int64_t, uint64_t> seen;
+    std::vector<const Row*> batch;
+    uint64_t last = 0;
+    for (uint64_t cursor = 0; cursor != RowStore::kScanEnd;) {
+      store.scan(&cursor, 7, &batch);
+      if (!hash) ASSERT_LE(batch.size(), 7u);
+      for (const Row* row : batch) {
+        ASSERT_GE(row->hash, last);
+        last = row->hash;
+        ASSERT_TRUE(seen.emplace(row->key_int(), value_of(row)).second) << "visited twice";
+      }
+    }
+    EXPECT_EQ(seen, model);
+  }
+  EXPECT_EQ(memory.used(), 0u);
+}
+
+TEST(RowStore, FollowsAMap) { run_model(nullptr, 2000, 60000); }
+TEST(RowStore, FollowsAMapOfFewKeys) { run_model(nullptr, 30, 20000); }
+TEST(RowStore, FollowsAMapWhenAllHashesCollide) { run_model(constant_hash, 200, 10000); }
+TEST(RowStore, FollowsAMapAtTheLargestHash) { run_model(largest_hash, 200, 10000); }
+TEST(RowStore, FollowsAMapOfTwoHashes) { run_model(two_hashes, 200, 10000); }
+
+TEST(RowStore, StringKeysOfAnyLength) {
+  Memory memory(0, nullptr);
+  RowStore store(&memory, {});
+  std::vector<std::string> keys;
+  for (size_t i = 0; i < 600; i++) keys.push_back(std::string(i, char('a' + i % 26)));
+  for (size_t i = 0; i < keys.size(); i++) put(store, store.key(keys[i]), i);
+  auto guard = store.read();
+  for (size_t i = 0; i < keys.size(); i++) {
+    const Row* row = store.find(store.key(keys[i]));
+    ASSERT_TRUE(row);
+    EXPECT_EQ(row->key_text(), keys[i]);
+    EXPECT_EQ(value_of(row), i);
+  }
+  EXPECT_EQ(store.find(store.key(std::string_view("\0", 1))), nullptr);
+}
+
+TEST(RowStore, BudgetLeavesItConsistent) {
+  Memory memory(200'000, nullptr);
+  RowStore store(&memory, {});
+  int64_t id = 0;
+  try {
+    for (;; id++) put(store, store.key(&id), uint64_t(id), 8);
+    FAIL();
+  } catch (const BudgetExceeded&) {
+  }
+  ASSERT_GT(id, 1000);
+  EXPECT_EQ(store.size(), uint64_t(id));
+  EXPECT_LE(store.bytes() - sizeof(RowStore), 200'000u);
+  // What was there is there, room made by erasing is used, and replacing needs no more than one row of it.
+  for (int64_t i = 0; i < 20; i++) EXPECT_TRUE(store.erase(store.key(&i)));
+  for (int round = 0; round < 20; round++)
+    for (int64_t i = 20; i < id; i++) put(store, store.key(&i), uint64_t(i) + 1, 8);
+  auto guard = store.read();
+  for (int64_t i = 20; i < id; i++) EXPECT_EQ(value_of(store.find(store.key(&i))), uint64_t(i) + 1);
+}
+
+// Rows repeat one word: a reader that sees two different ones saw a torn or freed row.
+TEST(RowStore, ReadersSeeWholeRowsUnderWriters) {
+  constexpr int64_t kIds = 600;
+  constexpr size_t kWords = 8;
+  Memory memory(0, nullptr);
+  RowStore store(&memory, {});
+  for (int64_t i = 0; i < kIds; i += 2) put(store, store.key(&i), uint64_t(i), kWords);
+  std::atomic<bool> stop{false};
+  std::atomic<uint64_t> torn{0}, lost{0}, reads{0};
+  auto check = [&](const Row* row, int64_t id) {
+    if (!row) {
+      lost += id % 2 == 0;  // even keys are never erased
+      return;
+    }
+    uint64_t first = value_of(row);
+    for (size_t w = 1; w < kWords; w++) torn += std::memcmp(row->payload() + w * 8, &first, 8) != 0;
+    torn += first % kIds != uint64_t(id) || row->key_int() != id;
+  };
+  auto reader = [&] {
+    std::vector<int64_t> keys(kIds);
+    std::vector<const Row*> rows(kIds);
+    for (int64_t i = 0; i < kIds; i++) keys[size_t(i)] = i;
+    while (!stop) {
+      auto guard = store.read();
+      store.find(keys.data(), keys.size(), rows.data());
+      for (int64_t i = 0; i < kIds; i++) check(rows[size_t(i)], i);
+      reads++;
+    }
+  };
+  auto scanner = [&] {
+    std::vector<const Row*> rows;
+    while (!stop) {
+      int64_t even = 0;
+      for (uint64_t cursor = 0; cursor != RowStore::kScanEnd;) {
+        auto guard = store.read();
+        store.scan(&cursor, 50, &rows);
+        for (const Row* row : rows) {
+          if (row->key_int() >= kIds) continue;
+          check(row, row->key_int());
+          even += row->key_int() % 2 == 0;
+        }
+      }
+      lost += even != kIds / 2;
+      reads++;
+    }
+  };
+  auto writer = [&](uint64_t seed) {
+    Random random(seed);
+    for (int step = 0; step < 30000; step++) {
+      int64_t id = int64_t(random.below(kIds));
+      if (id % 2 && random.below(3) == 0)
+        store.erase(store.key(&id));
+      else
+        put(store, store.key(&id), uint64_t(id) + kIds * random.below(1000), kWords);
+      int64_t grow = kIds + step + int64_t(seed) * 1'000'000;  // keeps the shards growing
+      if (step % 2) put(store, store.key(&grow), 1, 1);
+    }
+  };
+  std::vector<std::thread> readers, writers;
+  for (int i = 0; i < 2; i++) readers.emplace_back(reader);
+  readers.emplace_back(scanner);
+  for (uint64_t i = 0; i < 2; i++) writers.emplace_back(writer, i);
+  for (auto& t : writers) t.join();
+  stop = true;
+  for (auto& t : readers) t.join();
+  EXPECT_EQ(torn, 0u);
+  EXPECT_EQ(lost, 0u);
+  EXPECT_GT(reads, 0u);
+}
+
+}  // namespace
+}  // namespace gyr
