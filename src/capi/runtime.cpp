@@ -2,6 +2,7 @@
 
 #include "capi/guard.h"
 #include "capi/handles.h"
+#include "device/device.h"
 
 using gyr::fail;
 using gyr::Status;
@@ -49,7 +50,8 @@ GYR_API gyr_status gyr_runtime_create(const gyr_runtime_options* options, gyr_ru
     Hooks hooks;
     GYR_TRY(read_options(options, &o, &hooks));
     auto handle = std::make_unique<gyr_runtime>();
-    GYR_ASSIGN(handle->runtime, gyr::Runtime::create(o));
+    GYR_ASSIGN(handle->runtime,
+               gyr::Runtime::create(o, [&](gyr::Runtime& runtime) { return gyr::select_device(runtime, o.device); }));
     *out = handle.release();
     return {};
   });

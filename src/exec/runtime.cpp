@@ -31,11 +31,11 @@ class RuntimeImpl final : public Runtime {
   ~RuntimeImpl() override {
     if (!guard_.in_creator()) {
       (void)pool_.release();
-      new std::shared_ptr<void>(std::move(device_));
+      new (std::nothrow) std::shared_ptr<void>(std::move(device_));
       return;
     }
+    device_.reset();  // may still use the threads, memory and log
     pool_.reset();
-    device_.reset();
     if (!committed_) return;
     if (executor_.user_free) executor_.user_free(executor_.user);
     if (allocator_.user_free) allocator_.user_free(allocator_.user);

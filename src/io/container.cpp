@@ -14,7 +14,7 @@ namespace gyr {
 namespace {
 
 constexpr uint8_t kMagic[8] = {0x89, 'G', 'Y', 'R', '\r', '\n', 0x1a, '\n'};
-constexpr uint16_t kMajor = 1, kMinor = 0, kOldestMajor = 1;
+constexpr uint16_t kMajor = kContainerMajor, kMinor = kContainerMinor, kOldestMajor = 1;
 constexpr uint32_t kKnownIncompat = 0;
 constexpr uint64_t kAlign = 64;
 constexpr uint32_t kMaxSections = 1 << 16;

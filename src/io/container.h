@@ -16,6 +16,9 @@
 
 namespace gyr {
 
+// Version written; every major up to it is read back to the oldest one named in docs/format.md.
+constexpr uint16_t kContainerMajor = 1, kContainerMinor = 0;
+
 enum class Codec : uint32_t { kRaw = 0, kLz4 = 1 };
 
 class ContainerWriter {
