@@ -65,7 +65,7 @@ class ByteReader {
     return {};
   }
   Status get_string(std::string* out) {
-    uint64_t n;
+    uint64_t n = 0;
     GYR_TRY(get(&n));
     if (n > left()) return truncated();
     out->assign(reinterpret_cast<const char*>(bytes_.data() + at_), n);
@@ -75,7 +75,7 @@ class ByteReader {
   // Borrowed view; aligned when the payload itself is.
   template <class T>
   Status get_array(std::span<const T>* out) {
-    uint64_t n, size;
+    uint64_t n = 0, size = 0;
     GYR_TRY(get(&n));
     at_ = align_up(at_, 8);
     if (at_ > bytes_.size() || !checked_mul(n, sizeof(T), &size) || size > left()) return truncated();

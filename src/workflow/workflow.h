@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "data/column.h"
 #include "data/schema.h"
 #include "exec/runtime.h"
@@ -26,6 +27,9 @@ class Workflow {
   virtual uint32_t passes_left() const = 0;
   virtual Status fit_batch(const Batch& batch) = 0;  // caller checkpoints for the strong guarantee
   virtual Status merge(const Workflow& other) = 0;
+  // The same graph in the same pass, without statistics: fit it apart, then merge() it. Merging either adds all of it
+  // or fails and adds nothing, which makes fitting through a fork all-or-nothing.
+  virtual Result<std::shared_ptr<Workflow>> fork() const = 0;
   virtual Status fit_finish() = 0;
 
   virtual const Schema& inputs() const = 0;
@@ -53,6 +57,11 @@ class Workflow {
   virtual Status run(const Plan& plan, const Batch& in, Scratch* scratch, Batch* out,
                      std::vector<int64_t>* row_map) const = 0;
 
+  // One row through the same code; see gyr_workflow_transform_row and docs/workflow.md for the scratch layout.
+  virtual Status run_row(const gyr_value* in, uint64_t n_in, gyr_value* out, uint64_t n_out, void* scratch,
+                         uint64_t scratch_size) const = 0;
+  // Output schema as JSON with each column's statistics.
+  virtual Json describe() const = 0;
   virtual Status decode(std::string_view column, int64_t code, gyr_value* out) const = 0;
   virtual Status save(ContainerWriter* file, std::string_view name) const = 0;
 };
