@@ -29,11 +29,16 @@ def microseconds(time: Time) -> int:
 
 
 def numbers(values: Any, dtype: Any) -> np.ndarray:
-    """A contiguous array; no copy when it already is one. Conversions that would lose an integer are refused."""
-    array = np.asarray(values)
-    if array.dtype != dtype and array.size and not np.can_cast(array.dtype, dtype, "same_kind"):
-        raise TypeError(f"expected {np.dtype(dtype)} values, got {array.dtype}")
-    return np.ascontiguousarray(array, dtype)
+    """A contiguous array; no copy when it already is one. Conversions that would change an integer are refused."""
+    array, dtype = np.asarray(values), np.dtype(dtype)
+    if array.dtype == dtype or array.size == 0:
+        return np.ascontiguousarray(array, dtype)
+    if array.dtype.kind not in ("iub" if dtype.kind in "iu" else "iubf"):
+        raise TypeError(f"expected {dtype} values, got {array.dtype}")
+    converted = np.ascontiguousarray(array, dtype)
+    if dtype.kind in "iu" and not np.can_cast(array.dtype, dtype) and (converted != array).any():
+        raise OverflowError(f"a value does not fit {dtype}")
+    return converted
 
 
 def strings(values: Any) -> tuple[Any, Any]:

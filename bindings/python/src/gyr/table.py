@@ -31,54 +31,53 @@ class UpsertStats(NamedTuple):
     stale: int
 
 
+def _kind(arrow: pa.DataType) -> tuple[str, pa.DataType, bool]:
+    """(gyr dtype name, Arrow type of an element, is it a list)."""
+    is_list = pa.types.is_list(arrow) or pa.types.is_large_list(arrow)
+    element = arrow.value_type if is_list else arrow
+    if pa.types.is_string(element) or pa.types.is_large_string(element):
+        return "string", element, is_list
+    if pa.types.is_timestamp(element):
+        return "timestamp", element, is_list
+    return {"float": "float32", "double": "float64"}.get(str(element), str(element)), element, is_list
+
+
 class _Destination:
     """Caller memory for one column of a get."""
 
     def __init__(self, field: pa.Field, keys: int, elements: int, heap: int):
-        self.field, self.is_list = field, pa.types.is_list(field.type)
-        element = field.type.value_type if self.is_list else field.type
-        self.element = element
-        self.is_string = pa.types.is_string(element) or pa.types.is_large_string(element)
-        is_time = pa.types.is_timestamp(element)
-        name = "string" if self.is_string else "timestamp" if is_time else _gyr_name(element)
-        kind = np.dtype("V16") if self.is_string else np.dtype(
-            np.int64 if is_time else np.uint8 if name == "bool" else name)
-        self.values = np.zeros(elements if self.is_list else keys, kind)
+        self.dtype, self.element, self.is_list = _kind(field.type)
+        self.type = field.type
+        memory = {"string": "V16", "timestamp": "int64", "bool": "uint8"}.get(self.dtype, self.dtype)
+        self.values = np.zeros(elements if self.is_list else keys, memory)
         self.offsets = np.zeros(keys + 1, np.int64)
         self.status = np.zeros(keys, np.uint8)
-        self.heap = np.zeros(heap if self.is_string else 1, np.uint8)
-        self.name = field.name.encode()
+        self.heap = np.zeros(heap if self.dtype == "string" else 1, np.uint8)
         self.argument = struct(
-            raw.gyr_table_column, dtype=_values.DTYPES[name], name=self.name, values=address(self.values),
-            values_capacity=len(self.values), offsets=address(self.offsets) if self.is_list else None,
-            status=address(self.status), heap=address(self.heap) if self.is_string else None,
-            heap_capacity=len(self.heap) if self.is_string else 0)
+            raw.gyr_table_column, dtype=_values.DTYPES[self.dtype], name=field.name.encode(),
+            values=address(self.values), values_capacity=len(self.values), status=address(self.status),
+            offsets=address(self.offsets) if self.is_list else None, heap=address(self.heap),
+            heap_capacity=len(self.heap))
 
-    def _elements(self, mask: np.ndarray | None, count: int) -> pa.Array:
-        if self.is_string:
-            # The library wrote (address, length) pairs that point into our heap.
-            pairs = self.values[:count].view(np.uint64).reshape(count, 2)
-            start = (pairs[:, 0] - np.uint64(address(self.heap))).astype(np.int64)
-            data = self.heap.tobytes()
-            texts = [data[at:at + size].decode() if size else "" for at, size in zip(start, pairs[:, 1].astype(np.int64))]
-            return pa.array(texts, pa.string(), mask=mask)
+    def _elements(self, count: int, mask: np.ndarray | None) -> pa.Array:
+        if self.dtype == "string":  # the library wrote (address, length) pairs that point into our heap
+            pairs = self.values[:count].view(np.uint64).reshape(count, 2).tolist()
+            start, heap = address(self.heap), memoryview(self.heap)
+            texts = [bytes(heap[at - start:at - start + size]).decode() if size else "" for at, size in pairs]
+            return pa.array(texts, self.element, mask=mask)
         values = self.values[:count]
-        if pa.types.is_boolean(self.element):
-            return pa.array(values.astype(bool), mask=mask)
-        if pa.types.is_timestamp(self.element):
-            return pa.array(values, pa.int64(), mask=mask).cast(pa.timestamp("us")).cast(self.element)
-        return pa.array(values, self.element, mask=mask)
+        if self.dtype == "timestamp":
+            values = values.view("datetime64[us]")
+        return pa.array(values.astype(bool) if self.dtype == "bool" else values, self.element, mask=mask)
 
     def array(self) -> pa.Array:
         absent = (self.status != PRESENT) & (self.status != DEFAULT)
         if not self.is_list:
-            return self._elements(absent, len(self.values))
-        values = self._elements(None, int(self.offsets[-1]))
-        return pa.ListArray.from_arrays(pa.array(self.offsets.astype(np.int32)), values, mask=pa.array(absent))
-
-
-def _gyr_name(kind: pa.DataType) -> str:
-    return {"float": "float32", "double": "float64"}.get(str(kind), str(kind))
+            return self._elements(len(self.values), absent)
+        values = self._elements(int(self.offsets[-1]), None)
+        kind = pa.LargeListArray if pa.types.is_large_list(self.type) else pa.ListArray
+        offsets = pa.array(self.offsets, pa.int64() if kind is pa.LargeListArray else pa.int32())
+        return kind.from_arrays(offsets, values, mask=pa.array(absent))
 
 
 class Table(Handle):
@@ -124,11 +123,7 @@ class Table(Handle):
     def _dtype(self, name: str) -> str | None:
         """The column's dtype name; None for an unknown column, which the library reports."""
         position = self.schema.get_field_index(name)
-        if position < 0:
-            return None
-        kind = self.schema.field(position).type
-        kind = kind.value_type if pa.types.is_list(kind) else kind
-        return "timestamp" if pa.types.is_timestamp(kind) else _gyr_name(kind)
+        return _kind(self.schema.field(position).type)[0] if position >= 0 else None
 
     def get(self, keys: Any, columns: list[str] | None = None, now: Time | None = None) -> Rows:
         """One row per key. `now` is the read time (None = the clock, gyr.ALWAYS = no TTL and future checks)."""
