@@ -111,7 +111,8 @@ GYR_API gyr_status gyr_workflow_transform_row(const gyr_workflow *workflow, cons
                                               gyr_value *out, uint64_t n_out, void *scratch, uint64_t scratch_size,
                                               gyr_error *err) GYR_NOEXCEPT;
 
-/** Output schema as JSON: name, dtype, list, tags, cardinality, embedding size, statistics, source columns.
+/** Output schema as JSON, under "columns": name, dtype, list, tags, cardinality, embedding size, statistics, source
+ * columns. Under "inputs": the columns that the graph reads, in its order.
  * @param workflow the workflow
  * @param buffer receives NUL-terminated text, or NULL to ask for the size
  * @param capacity bytes in buffer

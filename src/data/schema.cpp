@@ -148,6 +148,7 @@ Result<Schema> schema_from_json(std::string_view text) {
   GYR_ASSIGN(Json json, parse_json(text, "data"));
   SpecReader r(json, "", "data");
   const Json* list = r.value("columns");
+  r.value("inputs");  // what a workflow reads: for bindings, not part of what it gives
   GYR_TRY(r.finish());
   if (!list || !list->is_array()) return r.error("columns", "is required (a list of column objects)");
   Schema schema;

@@ -160,6 +160,7 @@ Json GraphWorkflow::describe() const {
     if (o.learned_by >= 0 && learned_[size_t(o.learned_by)])
       (*columns)[i]["statistics"] = graph_->nodes[size_t(o.learned_by)].op->statistics(*learned_[size_t(o.learned_by)]);
   }
+  json["inputs"] = to_json(graph_->inputs)["columns"];
   return json;
 }
 

@@ -82,6 +82,8 @@ int64_t type_max(gyr_dtype t) {
 }
 
 Status check_type(const ColumnSchema& want, const ColumnSchema& got) {
+  // Arrow's null type, alone or in lists: nothing but nulls, which fit any type.
+  if (got.dtype == GYR_DTYPE_NONE && got.is_list <= want.is_list) return {};
   bool time_matches = (want.dtype == GYR_DTYPE_TIMESTAMP) == (got.dtype == GYR_DTYPE_TIMESTAMP) ||
                       want.dtype == GYR_DTYPE_INT64 || got.dtype == GYR_DTYPE_INT64;
   if (got.dtype != GYR_DTYPE_NONE && physical_of(want.dtype) == physical_of(got.dtype) && time_matches &&

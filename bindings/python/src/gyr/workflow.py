@@ -22,12 +22,10 @@ class Workflow(Handle):
     """A graph (docs/workflow.md) as a dict or JSON text."""
 
     _destroy = "gyr_workflow_destroy"
-    _inputs: list[dict[str, Any]] | None = None
-    _outputs: list[str] | None = None
+    _row: tuple[list[dict[str, Any]], list[str]] | None = None
 
     def __init__(self, graph: dict[str, Any] | str, runtime: Runtime | None = None):
         self._own(make(lib.gyr_workflow_create, runtime_handle(runtime), spec_bytes(graph)))
-        self._inputs = (json.loads(graph) if isinstance(graph, str) else graph)["inputs"]
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], runtime: Runtime | None = None) -> Workflow:
@@ -61,7 +59,6 @@ class Workflow(Handle):
     def fit_finish(self) -> None:
         """Ends the current pass."""
         call(lib.gyr_workflow_fit_finish, self._handle)
-        self._outputs = None
 
     def transform_stream(self, data: Any) -> pa.RecordBatchReader:
         """Lazy: each batch is computed when it is pulled."""
@@ -79,7 +76,10 @@ class Workflow(Handle):
     def transform_row(self, row: dict[str, Any]) -> dict[str, Any]:
         """One row through the same code; inputs that the row lacks are null. Fails with GYR_E_NOT_FOUND when a
         filter removed the row."""
-        inputs, outputs, keep = self._row_inputs(), self._output_names(), []
+        if self._row is None:
+            schema = self.schema
+            self._row = schema["inputs"], [column["name"] for column in schema["columns"]]
+        (inputs, outputs), keep = self._row, []
         values, results = (raw.gyr_value * max(1, len(inputs)))(), (raw.gyr_value * max(1, len(outputs)))()
         for value, column in zip(values, inputs):
             _values.fill_value(value, row.get(column["name"]), keep, column["dtype"])
@@ -95,21 +95,9 @@ class Workflow(Handle):
                     raise
                 size *= 8
 
-    def _row_inputs(self) -> list[dict[str, Any]]:
-        if self._inputs is None:
-            self._inputs = self.schema.get("inputs")
-        if self._inputs is None:
-            raise ValueError("this workflow was opened from a file that does not list its inputs; transform a table")
-        return self._inputs
-
-    def _output_names(self) -> list[str]:
-        if self._outputs is None:
-            self._outputs = [column["name"] for column in self.schema["columns"]]
-        return self._outputs
-
     @property
     def schema(self) -> dict[str, Any]:
-        """{"columns": [{"name", "dtype", "list", "tags", "cardinality", ...}]} of the outputs."""
+        """{"columns": [{"name", "dtype", "list", "tags", "cardinality", ...}], "inputs": [...]}."""
         return json.loads(self.schema_json)
 
     @property
