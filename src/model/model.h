@@ -52,6 +52,9 @@ class Model {
   virtual Status score(const std::vector<const Column*>& user, int64_t user_row, const std::vector<const Column*>& items,
                        int64_t first_item, int64_t candidates, Scratch* scratch, float* out) const = 0;
 
+  // score() for rows that hold user and item columns side by side, found by name. out [batch.rows].
+  Status predict(const Batch& batch, Scratch* scratch, float* out) const;
+
   // Counting models and ials; see gyr_model_recommend. `out_items` 0 and NaN beyond what exists.
   virtual Status recommend(const int64_t* items, const int64_t* offsets, uint64_t n, uint32_t k, const int64_t* exclude,
                            const int64_t* exclude_offsets, int64_t* out_items, float* out_scores) const = 0;
@@ -67,6 +70,9 @@ class Trainer {
   virtual ~Trainer() = default;
   // Batches are appended; fit() trains on all of them, then drops them.
   virtual Status add_items(const Batch& batch) = 0;
+  // To go back when a stream of items fails half way.
+  virtual int64_t items_added() const { return 0; }
+  virtual void truncate_items(int64_t rows) { (void)rows; }
   virtual Status add_rows(const Batch& batch) = 0;
   virtual void drop_rows() = 0;
   virtual Status fit(gyr_task* task) = 0;

@@ -1,0 +1,220 @@
+// dlrm at serving time: the user's vectors are embedded once per call, the candidates go through packed layers.
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/kernels.h"
+#include "model/dlrm.h"
+
+namespace gyr {
+namespace {
+
+using kernels::Activation;
+
+class DlrmModel : public Model {
+ public:
+  DlrmModel(RuntimePtr runtime, DlrmShape shape, const Weights& weights)
+      : runtime_(std::move(runtime)),
+        shape_(std::move(shape)),
+        user_set_(shape_.set.only({FeatureSide::kUser})),
+        item_set_(shape_.set.only({FeatureSide::kItem, FeatureSide::kContext})),
+        weights_(runtime_->memory()) {
+    auto* memory = runtime_->memory();
+    weights_.shape(shape_.tables(), shape_.dense_size, memory);
+    weights_.copy_from(weights);
+    if (shape_.dense) bottom_ = std::make_unique<PackedMlp>(shape_.bottom, weights_.dense.data(), memory);
+    top_ = std::make_unique<PackedMlp>(shape_.top, weights_.dense.data(), memory);
+    user_inputs_.names = user_set_.names();
+    item_inputs_.names = item_set_.names();
+    uint32_t number = 0, slot = uint32_t(shape_.first_coded()), user = 0, item = 0;
+    for (const Feature& f : shape_.set.features) {
+      bool dense = f.kind == FeatureKind::kDense, of_user = f.side == FeatureSide::kUser;
+      Place p{&f - shape_.set.features.data(), of_user ? user++ : item++, dense ? number++ : slot++};
+      (of_user ? user_places_ : item_places_).push_back(p);
+      if (!of_user && dense) dense_varies_ = true;
+    }
+  }
+
+  const char* kind() const override { return "dlrm"; }
+  uint32_t dim() const override { return 0; }
+  const ModelInputs& encode_inputs(gyr_side) const override { return none_; }
+  const ModelInputs& score_user_inputs() const override { return user_inputs_; }
+  const ModelInputs& score_item_inputs() const override { return item_inputs_; }
+
+  struct Buffers : Scratch {
+    explicit Buffers(std::pmr::memory_resource* m) : x(m), vectors(m), top_x(m), bottom(m), work(m) {}
+    Floats x, vectors, top_x, bottom, work;
+  };
+  std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<Buffers>(runtime_->memory()); }
+
+  Status encode(gyr_side, const std::vector<const Column*>&, int64_t, Scratch*, float*) const override {
+    return fail(GYR_E_UNSUPPORTED, "model", "dlrm models rank; they have no towers to encode with");
+  }
+
+  Status recommend(const int64_t*, const int64_t*, uint64_t, uint32_t, const int64_t*, const int64_t*, int64_t*,
+                   float*) const override {
+    return fail(GYR_E_UNSUPPORTED, "model", "dlrm models score given candidates; use predict or a pipeline");
+  }
+
+  Status score(const std::vector<const Column*>& user, int64_t user_row, const std::vector<const Column*>& items,
+               int64_t first_item, int64_t candidates, Scratch* scratch, float* out) const override {
+    GYR_TRY(check_columns(user_set_, user, user_row, 1));
+    GYR_TRY(check_columns(item_set_, items, first_item, candidates));
+    Buffers& b = *static_cast<Buffers*>(scratch);
+    b.vectors.resize(shape_.vectors * shape_.dim);
+    b.x.resize(kBlock * shape_.dense);
+    b.bottom.resize(kBlock * shape_.dim);
+    b.top_x.resize(kBlock * shape_.top_in());
+    b.work.resize(2 * kBlock * std::max(top_->widest(), bottom_ ? bottom_->widest() : 0));
+    for (const Place& p : user_places_) {
+      const Feature& f = shape_.set.features[size_t(p.feature)];
+      if (f.kind == FeatureKind::kDense)
+        for (size_t i = 0; i < kBlock; i++) b.x[i * shape_.dense + p.slot] = serving_value(*user[p.column], user_row);
+      else
+        embed_row(f, *user[p.column], user_row, b.vectors.data() + p.slot * shape_.dim);
+    }
+    if (bottom_ && !dense_varies_) bottom_->run(b.x.data(), shape_.dense, 1, b.bottom.data(), shape_.dim, b.work.data());
+    for (int64_t at = 0; at < candidates; at += kBlock)
+      score_block(items, first_item + at, size_t(std::min<int64_t>(kBlock, candidates - at)), &b, out + at);
+    return {};
+  }
+
+  Json describe() const override {
+    Json j = {{"kind", kind()},
+              {"dim", shape_.dim},
+              {"user_inputs", user_inputs_.names},
+              {"item_inputs", item_inputs_.names},
+              {"pair_order", "dense first, then schema order; strict upper triangle, row-major"}};
+    uint64_t parameters = weights_.dense.size();
+    for (const Floats& t : weights_.tables) parameters += t.size();
+    j["parameters"] = parameters;
+    shape_.write(&j);
+    return j;
+  }
+
+  Status save(ContainerWriter* file, std::string_view name) const override {
+    ModelWriter w;
+    w.header["kind"] = kind();
+    shape_.write(&w.header);
+    w.array(weights_.dense);
+    for (const Floats& t : weights_.tables) w.array(t);
+    return w.add_to(file, name);
+  }
+
+ private:
+  static constexpr int64_t kBlock = 64;  // candidates whose activations stay in the first caches
+  struct Place {
+    ptrdiff_t feature;
+    uint32_t column;  // among its side's columns
+    uint32_t slot;    // dense input, or vector
+  };
+
+  void embed_row(const Feature& f, const Column& c, int64_t row, float* out) const {
+    std::span<const int64_t> codes;
+    if (serving_codes(f, c, row, &codes))
+      embed(f.kind, weights_.tables[size_t(f.table)].data(), shape_.dim, codes, out);
+    else
+      std::fill_n(out, shape_.dim, 0.0f);
+  }
+
+  void score_block(const std::vector<const Column*>& items, int64_t first, size_t m, Buffers* b, float* out) const {
+    const auto& ops = kernels::best();
+    size_t d = shape_.dim, dense = shape_.dense ? d : 0, in = shape_.top_in();
+    for (const Place& p : item_places_) {
+      if (shape_.set.features[size_t(p.feature)].kind != FeatureKind::kDense) continue;
+      for (size_t i = 0; i < m; i++)
+        b->x[i * shape_.dense + p.slot] = serving_value(*items[p.column], first + int64_t(i));
+    }
+    if (dense_varies_) bottom_->run(b->x.data(), shape_.dense, m, b->bottom.data(), d, b->work.data());
+    float* vectors = b->vectors.data();  // the user's stay, the candidate's are written over
+    for (size_t i = 0; i < m; i++) {
+      float* to = b->top_x.data() + i * in;
+      if (dense) {
+        const float* y = b->bottom.data() + (dense_varies_ ? i * d : 0);
+        std::copy_n(y, d, vectors);
+        std::copy_n(y, d, to);
+      }
+      for (const Place& p : item_places_) {
+        const Feature& f = shape_.set.features[size_t(p.feature)];
+        if (f.kind != FeatureKind::kDense)
+          embed_row(f, *items[p.column], first + int64_t(i), vectors + p.slot * d);
+      }
+      ops.interact(vectors, shape_.vectors, d, to + dense);
+    }
+    top_->run(b->top_x.data(), in, m, out, 1, b->work.data());
+    ops.sigmoid(out, m);
+  }
+
+  RuntimePtr runtime_;
+  DlrmShape shape_;
+  FeatureSet user_set_, item_set_;
+  Weights weights_;
+  std::unique_ptr<PackedMlp> bottom_, top_;
+  std::vector<Place> user_places_, item_places_;
+  bool dense_varies_ = false;
+  ModelInputs none_, user_inputs_, item_inputs_;
+};
+
+}  // namespace
+
+Status DlrmShape::derive() {
+  dense = set.count(FeatureKind::kDense);
+  vectors = uint32_t(set.features.size()) - dense + (dense ? 1 : 0);
+  if (top_in() == 0 || set.features.empty())
+    return fail(GYR_E_INVALID_ARGUMENT, "model",
+                "dlrm has nothing to learn from: tag columns user, item or context in the schema, or list "
+                "user_features, item_features, context_features");
+  if (vectors > 256) return fail(GYR_E_INVALID_ARGUMENT, "model", "dlrm takes at most 256 vectors, got %u", vectors);
+  dense_size = 0;
+  bottom = top = {};
+  if (dense) bottom = Mlp::make(dense, bottom_widths, &dense_size);
+  std::vector<int64_t> widths = top_widths;
+  widths.push_back(1);
+  top = Mlp::make(uint32_t(top_in()), widths, &dense_size);
+  return {};
+}
+
+std::vector<TableShape> DlrmShape::tables() const {
+  std::vector<TableShape> out;
+  for (const auto& t : set.tables) out.push_back({t.rows, dim});
+  return out;
+}
+
+void DlrmShape::write(Json* header) const {
+  set.write(header);
+  (*header)["dim"] = dim;
+  (*header)["bottom"] = bottom_widths;
+  (*header)["top"] = top_widths;
+}
+
+Status DlrmShape::read_header(const Json& header, DlrmShape* out) {
+  GYR_TRY(FeatureSet::read_header(header, &out->set));
+  SpecReader r(header, "", "model");
+  int64_t dim = 0;
+  GYR_TRY(as_corrupt(r.required_integer("dim", 1, 1024, &dim)));
+  GYR_TRY(as_corrupt(r.integers("bottom", 1, 65536, &out->bottom_widths)));
+  GYR_TRY(as_corrupt(r.integers("top", 1, 65536, &out->top_widths)));
+  out->dim = size_t(dim);
+  if (out->bottom_widths.empty() || out->bottom_widths.back() != dim || out->bottom_widths.size() > 64 ||
+      out->top_widths.size() > 64)
+    return fail(GYR_E_CORRUPT, "model", "model header: the bottom layers do not end in dim");
+  return as_corrupt(out->derive());
+}
+
+Result<std::shared_ptr<const Model>> DlrmTrainer::export_model() const {
+  if (!fitted_) return fail(GYR_E_INVALID_STATE, "model", "the trainer is not fitted yet");
+  return std::shared_ptr<const Model>(std::make_shared<DlrmModel>(runtime_, spec_.shape, weights_));
+}
+
+ModelResult load_dlrm(RuntimePtr runtime, ModelReader& file) {
+  DlrmShape shape;
+  GYR_TRY(DlrmShape::read_header(file.header(), &shape));
+  Weights weights(runtime->memory());
+  GYR_TRY(file.floats("layers", shape.dense_size, &weights.dense));
+  for (const TableShape& t : shape.tables()) {
+    weights.tables.emplace_back(runtime->memory());
+    GYR_TRY(file.floats("table", uint64_t(t.rows) * t.dim, &weights.tables.back()));
+  }
+  return std::shared_ptr<const Model>(std::make_shared<DlrmModel>(std::move(runtime), std::move(shape), weights));
+}
+
+}  // namespace gyr
