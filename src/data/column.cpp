@@ -134,4 +134,22 @@ Column& Batch::add(std::string name, gyr_dtype type, bool list) {
   return columns.back();
 }
 
+void typed_nulls(const Column& from, gyr_dtype dtype, bool is_list, Column* to) {
+  to->reset(dtype, is_list);
+  if (from.is_list != is_list) {
+    for (int64_t r = 0; r < from.rows(); r++) to->push_null_row();
+    return;
+  }
+  size_t leaves = size_t(from.leaves());
+  if (to->physical() == Physical::kInt)
+    to->ints.assign(leaves, 0);
+  else if (to->physical() == Physical::kFloat)
+    to->floats.assign(leaves, 0);
+  else
+    to->char_offsets.assign(leaves + 1, 0);
+  to->leaf_valid.assign(leaves, 0);
+  to->list_offsets = from.list_offsets;
+  to->list_valid = from.list_valid;
+}
+
 }  // namespace gyr

@@ -22,7 +22,7 @@ constexpr Physical physical_of(gyr_dtype t) {
   if (t == GYR_DTYPE_STRING) return Physical::kString;
   return Physical::kInt;
 }
-const char* dtype_name(gyr_dtype t);                   // "int64", "float32", "string", ...
+const char* dtype_name(gyr_dtype t);  // "int64", "float32", "string", ...
 bool dtype_from_name(std::string_view name, gyr_dtype* out);
 
 struct Column {
@@ -32,12 +32,12 @@ struct Column {
   // Leaf values: row values, or list elements back to back. Exactly one is used, by physical_of(dtype).
   std::vector<int64_t> ints;
   std::vector<double> floats;
-  std::vector<char> chars;             // strings: bytes of all values
-  std::vector<int64_t> char_offsets;   // strings: [leaves + 1]
+  std::vector<char> chars;            // strings: bytes of all values
+  std::vector<int64_t> char_offsets;  // strings: [leaves + 1]
 
-  std::vector<uint8_t> leaf_valid;     // [leaves]; empty = all valid
-  std::vector<int64_t> list_offsets;   // lists: [rows + 1]
-  std::vector<uint8_t> list_valid;     // lists: [rows]; empty = all valid. A null list has zero elements.
+  std::vector<uint8_t> leaf_valid;    // [leaves]; empty = all valid
+  std::vector<int64_t> list_offsets;  // lists: [rows + 1]
+  std::vector<uint8_t> list_valid;    // lists: [rows]; empty = all valid. A null list has zero elements.
 
   Physical physical() const { return physical_of(dtype); }
   int64_t leaves() const;
@@ -56,9 +56,9 @@ struct Column {
   void push_int(int64_t v) { ints.push_back(v), mark(true); }
   void push_float(double v) { floats.push_back(v), mark(true); }
   void push_string(std::string_view v);
-  void push_null_leaf();          // a null value (or list element), with a zero placeholder
-  void end_list();                // lists: closes the row
-  void push_null_row();           // null scalar or null list
+  void push_null_leaf();  // a null value (or list element), with a zero placeholder
+  void end_list();        // lists: closes the row
+  void push_null_row();   // null scalar or null list
   // Appends row i of another column of the same type.
   void append_row(const Column& from, int64_t i);
 
@@ -68,6 +68,9 @@ struct Column {
   }
   void mark_slow(bool valid);
 };
+
+// A column of Arrow's null type (nothing but nulls, alone or in lists) as a column of the given type.
+void typed_nulls(const Column& from, gyr_dtype dtype, bool is_list, Column* to);
 
 // Columns of equal length, by name. Looked up once when a plan is made, never per row.
 struct Batch {

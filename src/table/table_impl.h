@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <deque>
 
 #include "base/bytes.h"
 #include "base/json.h"
@@ -69,6 +70,7 @@ class TableImpl final : public Table {
     const Column* key = nullptr;
     const Column* event_time = nullptr;
     std::vector<const Column*> from;  // per column of the table; null = not in the batch
+    std::deque<Column> nulls;         // columns of Arrow's null type, in the table's types
   };
   static constexpr size_t kLeases = 16;
 

@@ -70,6 +70,12 @@ Status TableImpl::check_batch(const Batch& batch, Input* out) const {
     const std::string& name = batch.names[c];
     const Column* column = &batch.columns[c];
     int at = find_column(name);
+    bool nulls = column->dtype == GYR_DTYPE_NONE && at >= 0 && column->is_list <= schema_.columns[size_t(at)].is_list;
+    if (nulls) {
+      const Field& field = schema_.columns[size_t(at)];
+      typed_nulls(*column, field.dtype, field.is_list, &out->nulls.emplace_back());
+      column = &out->nulls.back();
+    }
     const Column** into = name == schema_.key.name                                    ? &out->key
                           : !schema_.event_time.empty() && name == schema_.event_time ? &out->event_time
                           : at >= 0                                                   ? &out->from[size_t(at)]

@@ -19,25 +19,6 @@ void gather(const Column& from, const std::vector<int64_t>& rows, Column* to) {
   for (int64_t r : rows) to->append_row(from, r);
 }
 
-// A column of Arrow's null type as the type that the graph declares.
-void typed_nulls(const Column& from, const ColumnSchema& want, int64_t rows, Column* to) {
-  to->reset(want.dtype, want.is_list);
-  if (from.is_list != want.is_list) {
-    for (int64_t r = 0; r < rows; r++) to->push_null_row();
-    return;
-  }
-  size_t leaves = size_t(from.leaves());
-  if (to->physical() == Physical::kInt)
-    to->ints.assign(leaves, 0);
-  else if (to->physical() == Physical::kFloat)
-    to->floats.assign(leaves, 0);
-  else
-    to->char_offsets.assign(leaves + 1, 0);
-  to->leaf_valid.assign(leaves, 0);
-  to->list_offsets = from.list_offsets;
-  to->list_valid = from.list_valid;
-}
-
 bool row_is_missing(const Column& c, int64_t row) { return c.is_list ? c.row_is_null(row) : leaf_is_null(c, row); }
 
 Status check_batch(const GraphPlan& plan, const Batch& in) {
@@ -94,7 +75,8 @@ Status GraphWorkflow::run_steps(const GraphPlan& plan, const Batch& in, GraphScr
   for (size_t i = 0; i < plan.input_at.size(); i++) {
     s->at[i] = plan.input_at[i] < 0 ? nullptr : &in.columns[size_t(plan.input_at[i])];
     if (s->at[i] && s->at[i]->dtype == GYR_DTYPE_NONE) {
-      typed_nulls(*s->at[i], graph_->inputs.columns[i], in.rows, &s->columns[i]);
+      const ColumnSchema& want = graph_->inputs.columns[i];
+      typed_nulls(*s->at[i], want.dtype, want.is_list, &s->columns[i]);
       s->at[i] = &s->columns[i];
     }
   }

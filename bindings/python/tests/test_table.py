@@ -99,3 +99,15 @@ def test_string_keys_and_files(tmp_path, runtime):
 def test_a_bad_schema_names_the_path(runtime):
     with pytest.raises(gyr.Error, match=r"columns\[0\]"):
         gyr.Table({"name": "t", "key": "k", "key_dtype": "int64", "columns": [{"name": "x", "dtype": "wrong"}]}, runtime)
+
+
+def test_columns_without_any_value(runtime):
+    table = gyr.Table(SCHEMA, runtime)
+    table.upsert([{"user_id": 1, "ts": 1, "city": None, "genres": [], "age": None, "history": None},
+                  {"user_id": 2, "ts": 1, "city": None, "genres": [None], "age": None, "history": None}])
+    found = table.get([1, 2], now=gyr.ALWAYS)
+    assert found.table["genres"].to_pylist() == [[], [""]]  # a null element reads as the empty string
+    for name in ("city", "age", "visits", "history"):
+        assert found.status[name].tolist() == [gyr.NULL, gyr.NULL]
+    with pytest.raises(gyr.Error, match="city"):
+        table.upsert({"user_id": [1], "ts": [2], "city": [[None]]})
