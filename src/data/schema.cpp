@@ -87,6 +87,7 @@ Status read_column(const Json& json, const std::string& path, ColumnSchema* out)
     return r.error("embedding_size", "does not follow from the cardinality; leave it out");
   GYR_TRY(r.string("domain", &out->domain));
   GYR_TRY(r.strings("sources", &out->sources));
+  r.value("statistics");  // what the op that made the column learned: for readers of the schema
   return r.finish();
 }
 

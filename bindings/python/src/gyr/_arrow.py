@@ -36,9 +36,10 @@ class Stream:
     """An input stream. The library moves from it on success; what it did not take is released with the capsule."""
 
     def __init__(self, data: Any):
-        self._capsule = producer(data).__arrow_c_stream__()
-        pointer = _get_pointer(self._capsule, b"arrow_array_stream")
+        capsule = producer(data).__arrow_c_stream__()
+        pointer = _get_pointer(capsule, b"arrow_array_stream")
         self.argument = ctypes.cast(pointer, ctypes.POINTER(raw.ArrowArrayStream))
+        self.argument.capsule = capsule  # lives as long as the argument, also when the Stream is a temporary
 
 
 def table(data: Any) -> pa.Table:
