@@ -73,12 +73,12 @@ HWY_INLINE void layer_tile(const Layer& layer, const float* x, float* y, size_t 
 // itself.
 template <int kR>
 HWY_NOINLINE void layer_rows(const Layer& layer, const float* x, float* y) {
-  constexpr int kWide = kR == 1 ? 8 : kR <= 3 ? 4 : 2;
   size_t column = 0;
-  if constexpr (kWide > 2) {
-    for (; column + kWide * kLanes <= layer.n; column += kWide * kLanes) {
-      layer_tile<kR, kWide>(layer, x, y, column, kWide * kLanes);
-    }
+  if constexpr (kR == 1) {
+    for (; column + 4 * kUnit <= layer.n; column += 4 * kUnit) layer_tile<1, 8>(layer, x, y, column, 4 * kUnit);
+  }
+  if constexpr (kR <= 3) {
+    for (; column + 2 * kUnit <= layer.n; column += 2 * kUnit) layer_tile<kR, 4>(layer, x, y, column, 2 * kUnit);
   }
   for (; column + kUnit <= layer.n; column += kUnit) layer_tile<kR, 2>(layer, x, y, column, kUnit);
   const size_t rest = layer.n - column;

@@ -35,7 +35,7 @@ HWY_INLINE void multiply(const float* x, size_t ldx, const float* const* w, size
   for (int r = 0; r < kR; ++r) row[r] = kStep == 0 ? x + r * ldx : x + r;
 #pragma GCC unroll 16
   for (int u = 0; u < kUnits; ++u) col[u] = w[u];
-#pragma GCC unroll 1
+#pragma GCC unroll 4
   for (size_t l = 0; l < k; ++l) {
     V b[kNV];
 #pragma GCC unroll 16
