@@ -1,0 +1,178 @@
+#include "bundle/generation.h"
+
+#include <algorithm>
+#include <cinttypes>
+
+namespace gyr {
+namespace {
+
+constexpr const char* kManifest = "manifest";
+constexpr const char* kManifestKind = "BND1";
+constexpr uint64_t kScanRows = 4096;
+
+template <class Map>
+void list_components(const Map& map, const char* type, Json* out) {
+  for (const auto& [name, component] : map) out->push_back({{"name", name}, {"type", type}});
+}
+
+template <class Map>
+Status save_components(const Map& map, ContainerWriter* file) {
+  for (const auto& [name, component] : map) GYR_TRY(component->save(file, name));
+  return {};
+}
+
+Status load_component(const std::shared_ptr<Runtime>& runtime, const Container& file, const std::string& name,
+                      const std::string& type, Components* out) {
+  if (type == "workflow") {
+    GYR_ASSIGN(out->workflows[name], Workflow::load(runtime, file, name));
+  } else if (type == "table") {
+    GYR_ASSIGN(out->tables[name], Table::load(runtime, file, name));
+  } else if (type == "index") {
+    GYR_ASSIGN(out->indexes[name], Index::load(runtime, file, name));
+  } else if (type == "model") {
+    GYR_ASSIGN(out->models[name], Model::load(runtime, file, name));
+  } else if (type == "ids") {
+    GYR_ASSIGN(out->ids[name], IdList::load(file, name));
+  } else {
+    return fail(GYR_E_FORMAT_TOO_NEW, "bundle", "component \"%.63s\" has the unknown type \"%.40s\"; update gyr",
+                name.c_str(), type.c_str());
+  }
+  return {};
+}
+
+Result<int64_t> newest_event(const Table& table) {
+  int64_t newest = INT64_MIN;
+  if (table.event_time_name().empty()) return newest;
+  Batch batch;
+  for (uint64_t cursor = 0; cursor != UINT64_MAX;) {
+    GYR_TRY(table.scan(&cursor, kScanRows, &batch));
+    int at = batch.find(table.event_time_name());
+    if (at < 0) break;
+    for (int64_t t : batch.columns[size_t(at)].ints) newest = std::max(newest, t);
+  }
+  return newest;
+}
+
+// Rows of `batch` with an event time above `after`, and only the columns that `to` has with the same type.
+void select_rows(const Batch& batch, const std::string& event_time, int64_t after, const Table& to, Batch* out) {
+  out->names.clear();
+  out->columns.clear();
+  const Column& times = batch.columns[size_t(batch.find(event_time))];
+  for (size_t c = 0; c < batch.columns.size(); c++) {
+    const Column& from = batch.columns[c];
+    bool special = batch.names[c] == event_time || batch.names[c] == to.key_field().name;
+    int at = to.find_column(batch.names[c]);
+    if (!special && at < 0) continue;
+    if (!special && (to.columns()[size_t(at)].dtype != from.dtype || to.columns()[size_t(at)].is_list != from.is_list))
+      continue;
+    Column& column = out->add(batch.names[c], from.dtype, from.is_list);
+    for (int64_t i = 0; i < batch.rows; i++)
+      if (times.ints[size_t(i)] > after) column.append_row(from, i);
+    out->rows = column.rows();
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Generation>> Generation::open(const std::shared_ptr<Runtime>& runtime, const std::string& path) {
+  GYR_ASSIGN(std::shared_ptr<const Container> file, Container::open(path));
+  GYR_ASSIGN(std::vector<uint8_t> bytes, file->read(kManifest, kManifestKind));
+  GYR_ASSIGN(Json manifest, parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, "bundle"));
+  auto g = std::make_unique<Generation>();
+  g->path = path;
+  SpecReader spec(manifest, "", "bundle");
+  int64_t version = 0;
+  GYR_TRY(spec.required_integer("version", 1, 1, &version));
+  const Json* components = spec.value("components");
+  const Json* pipeline = spec.value("pipeline");
+  const Json* metadata = spec.value("metadata");
+  GYR_TRY(spec.finish());
+  if (!components || !components->is_array() || !pipeline)
+    return fail(GYR_E_CORRUPT, "bundle", "%.200s: the manifest lacks components or pipeline", path.c_str());
+  for (const Json& c : *components) {
+    SpecReader entry(c, "components", "bundle");
+    std::string name, type;
+    GYR_TRY(entry.required_string("name", &name));
+    GYR_TRY(entry.required_string("type", &type));
+    Status loaded = load_component(runtime, *file, name, type, &g->components);
+    if (!loaded.ok()) return std::move(loaded).at((path + ": " + name).c_str());
+  }
+  g->pipeline_json = *pipeline;
+  if (metadata) g->metadata = *metadata;
+  GYR_ASSIGN(g->pipeline, Pipeline::create(pipeline->dump(), g->components));
+  for (const auto& [name, table] : g->components.tables) {
+    GYR_ASSIGN(g->newest_events[name], newest_event(*table));
+  }
+  return g;
+}
+
+Status Generation::save(const Components& components, const Json& pipeline, const Json& metadata,
+                        const std::string& path) {
+  auto bound = Pipeline::create(pipeline.dump(), components);
+  if (!bound.ok()) return std::move(bound.status());
+  Json list = Json::array();
+  list_components(components.workflows, "workflow", &list);
+  list_components(components.tables, "table", &list);
+  list_components(components.indexes, "index", &list);
+  list_components(components.models, "model", &list);
+  list_components(components.ids, "ids", &list);
+  Json manifest = {{"version", 1}, {"components", list}, {"pipeline", pipeline}};
+  if (!metadata.is_null()) manifest["metadata"] = metadata;
+  std::string text = manifest.dump();
+  ContainerWriter file;
+  GYR_TRY(file.add(kManifest, kManifestKind, std::vector<uint8_t>(text.begin(), text.end())));
+  GYR_TRY(save_components(components.workflows, &file));
+  GYR_TRY(save_components(components.tables, &file));
+  GYR_TRY(save_components(components.indexes, &file));
+  GYR_TRY(save_components(components.models, &file));
+  GYR_TRY(save_components(components.ids, &file));
+  return file.save(path);
+}
+
+Json Generation::describe() const {
+  Json list = Json::array();
+  for (const auto& [name, w] : components.workflows)
+    list.push_back({{"name", name}, {"type", "workflow"}, {"outputs", w->outputs().columns.size()}});
+  for (const auto& [name, t] : components.tables)
+    list.push_back({{"name", name}, {"type", "table"}, {"key", t->key_field().name}, {"rows", t->rows()},
+                    {"columns", t->columns().size()}, {"bytes", t->bytes()}});
+  for (const auto& [name, index] : components.indexes) {
+    gyr_index_info info{};
+    info.struct_size = sizeof info;
+    index->fill_info(&info);
+    list.push_back({{"name", name}, {"type", "index"}, {"kind", info.kind == GYR_INDEX_EXACT ? "exact" : "graph"},
+                    {"dim", info.dim}, {"count", info.count}, {"bytes", info.bytes}});
+  }
+  for (const auto& [name, m] : components.models) {
+    Json entry = {{"name", name}, {"type", "model"}};
+    entry.update(m->describe());
+    list.push_back(entry);
+  }
+  for (const auto& [name, ids] : components.ids)
+    list.push_back({{"name", name}, {"type", "ids"}, {"count", ids->size()}});
+  return {{"generation", number}, {"path", path}, {"components", list}, {"pipeline", pipeline_json},
+          {"metadata", metadata}};
+}
+
+Status carry_live_rows(const Generation& from, Generation* to) {
+  for (const auto& [name, table] : from.components.tables) {
+    auto it = to->components.tables.find(name);
+    const std::string& event_time = table->event_time_name();
+    if (it == to->components.tables.end() || event_time.empty()) continue;
+    Table& target = *it->second;
+    if (target.key_dtype() != table->key_dtype() || target.event_time_name() != event_time ||
+        target.key_field().name != table->key_field().name)
+      continue;
+    Batch batch, live;
+    Table::UpsertStats stats;
+    for (uint64_t cursor = 0; cursor != UINT64_MAX;) {
+      GYR_TRY(table->scan(&cursor, kScanRows, &batch));
+      if (batch.rows == 0) continue;
+      select_rows(batch, event_time, from.newest_events.at(name), target, &live);
+      if (live.rows) GYR_TRY(target.upsert(live, &stats));
+    }
+  }
+  return {};
+}
+
+}  // namespace gyr
