@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, runs every test, and ends in one line: N passed, N failed.
+set -uo pipefail
+cd "$(dirname "$0")"
+jobs=$(nproc)
+passed=0 failed=0
+results=build/test-results
+note() { printf '\n== %s\n' "$*"; }
+
+# A step that is no test suite of its own counts only when it fails.
+step() {
+  local name=$1; shift
+  note "$name"
+  "$@" && return 0
+  echo "FAILED: $name"
+  failed=$((failed + 1))
+  return 1
+}
+
+# Adds a JUnit file's tests to the totals.
+count() {
+  local file=$1 p f
+  if ! read -r p f < <(python3 tools/junit_totals.py "$file"); then
+    echo "FAILED: no results in $file"; failed=$((failed + 1)); return
+  fi
+  passed=$((passed + p)) failed=$((failed + f))
+}
+
+finish() {
+  printf '\n%d passed, %d failed\n' "$passed" "$failed"
+  [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
+  exit
+}
+
+step "dependencies" tools/install_deps.sh test || finish
+rm -rf "$results"; mkdir -p "$results"
+
+suite() {  # suite NAME PRESET [ctest arguments]: build a preset and run its tests
+  local name=$1 preset=$2; shift 2
+  step "configure $name" cmake --preset "$preset" > "$results/$name-configure.log" || { tail -20 "$results/$name-configure.log"; return; }
+  step "build $name" cmake --build "build/$preset" -j "$jobs" ${TARGETS:+--target $TARGETS} > "$results/$name-build.log" ||
+    { grep -E 'error|FAILED' -A5 "$results/$name-build.log" | head -40; return; }
+  note "test $name"
+  ctest --test-dir "build/$preset" -j "$jobs" --output-on-failure --output-junit "$PWD/$results/$name.xml" "$@" |
+    grep -vE '^ *[0-9]+/[0-9]+ Test .* Passed|^ *Start ' || true
+  count "$results/$name.xml"
+}
+
+suite dev dev
+# The concurrent parts once more under ThreadSanitizer, the readers of untrusted bytes under Address- and UBSanitizer.
+TARGETS="test_exec test_store test_table test_cache test_index test_bundle" suite tsan tsan -R '^(exec|store|table|cache|index|bundle)/'
+TARGETS="test_io test_data test_workflow test_model test_pipeline" suite asan asan -R '^(io|data|workflow|model|pipeline)/'
+
+note "python"
+venv=build/venv
+if step "virtual environment" python3 -m venv "$venv" &&
+   step "python packages" "$venv/bin/pip" install -q --disable-pip-version-check -e 'bindings/python[test]'; then
+  GYR_LIBRARY="$PWD/build/dev/libgyr.so" "$venv/bin/python" -m pytest -q bindings/python/tests \
+    --junitxml "$results/python.xml"
+  count "$results/python.xml"
+fi
+finish
