@@ -60,6 +60,13 @@ static double quantile_us(const samples *s, double q) {
   return s->ns[at] / 1000.0;
 }
 
+/* Percentiles 0..100 in microseconds; the samples are sorted. */
+static void print_quantiles(FILE *json, const samples *s) {
+  fputs("\"quantiles\": [", json);
+  for (int i = 0; i <= 100; i++) fprintf(json, "%s%.2f", i ? ", " : "", quantile_us(s, i / 100.0));
+  fputs("]", json);
+}
+
 typedef struct worker {
   const gyr_bundle *bundle;
   const int64_t *users;
@@ -219,16 +226,19 @@ static void report(worker *workers, const options *o, double seconds) {
     samples *x = &all.stages[s];
     qsort(x->ns, x->n, sizeof(uint32_t), compare_u32);
     printf("%-22s %10.1f %10.1f\n", all.names[s], quantile_us(x, .5), quantile_us(x, .99));
-    if (json) fprintf(json, "%s{\"stage\": \"%s\", \"p50\": %.2f, \"p99\": %.2f}", s ? ", " : "", all.names[s],
-                      quantile_us(x, .5), quantile_us(x, .99));
+    if (json) {
+      fprintf(json, "%s{\"stage\": \"%s\", \"p50\": %.2f, \"p99\": %.2f, ", s ? ", " : "", all.names[s],
+              quantile_us(x, .5), quantile_us(x, .99));
+      print_quantiles(json, x);
+      fputs("}", json);
+    }
     free(x->ns);
   }
   printf("%-22s %10.1f %10.1f\n", "whole call", quantile_us(&all.whole, .5), quantile_us(&all.whole, .99));
   if (json) {
-    fprintf(json, "], \"p50\": %.2f, \"p99\": %.2f, \"histogram_us\": [", quantile_us(&all.whole, .5),
-            quantile_us(&all.whole, .99));
-    for (int i = 0; i <= 100; i++) fprintf(json, "%s%.2f", i ? ", " : "", quantile_us(&all.whole, i / 100.0));
-    fprintf(json, "]}\n");
+    fprintf(json, "], \"p50\": %.2f, \"p99\": %.2f, ", quantile_us(&all.whole, .5), quantile_us(&all.whole, .99));
+    print_quantiles(json, &all.whole);
+    fputs("}\n", json);
     fclose(json);
   }
   free(all.whole.ns);
