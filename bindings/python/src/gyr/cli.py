@@ -7,6 +7,7 @@ import pathlib
 import sys
 from typing import Annotated
 
+import pyarrow as pa
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -52,12 +53,7 @@ def recommend(bundle: pathlib.Path,
               as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of tables.")] = False):
     """Recommendations from a bundle."""
     with gyr.Bundle.open(str(bundle)) as b:
-        users: list = user
-        if b.user_key_dtype == "int64":
-            try:
-                users = [int(u) for u in user]
-            except ValueError:
-                raise typer.BadParameter("this bundle's user ids are integers", param_hint="--user") from None
+        users = _user_ids(b, user)
         answers = b.recommend(users, k=k)
         for u, name in enumerate(users):
             n = int(answers.counts[u])
@@ -66,9 +62,9 @@ def recommend(bundle: pathlib.Path,
             if as_json:
                 rows = [{"id": i if isinstance(i, str) else int(i), "title": t, "score": float(s)}
                         for i, t, s in zip(ids, titles, answers.scores[u])]
-                print(json.dumps({"user": name, "status": answers.user_status[u], "items": rows}))
+                print(json.dumps({"user": name, "status": STATUS[int(answers.user_status[u])], "items": rows}))
                 continue
-            table = Table(title=f"user {name} ({answers.user_status[u]}), generation {answers.generation}")
+            table = Table(title=f"user {name} ({STATUS[int(answers.user_status[u])]}), generation {answers.generation}")
             for column in ("id", "title", "score"):
                 table.add_column(column, justify="right" if column == "score" else "left")
             for i, t, s in zip(ids, titles, answers.scores[u]):
@@ -79,6 +75,21 @@ def recommend(bundle: pathlib.Path,
             for s in answers.trace:
                 table.add_row(s.name, f"{s.time_ns / 1000:.1f}", str(s.rows_in), str(s.rows_out))
             console.print(table)
+
+
+STATUS = {gyr.PRESENT: "known", gyr.MISSING: "unknown", gyr.EXPIRED: "expired"}
+
+
+def _user_ids(bundle: gyr.Bundle, given: list[str]) -> list:
+    """Text or integers, as the bundle's user table has them."""
+    stages = bundle.describe()["pipeline"]["stages"]
+    table = next(s["table"] for s in stages if s["stage"] == "features" and s.get("side", "user") == "user")
+    if not pa.types.is_integer(bundle.table(table).schema.field(0).type):
+        return given
+    try:
+        return [int(u) for u in given]
+    except ValueError:
+        raise typer.BadParameter("this bundle's user ids are integers", param_hint="--user") from None
 
 
 def _titles(bundle: gyr.Bundle, where: str, ids: list) -> list[str | None]:
@@ -119,8 +130,8 @@ def doctor():
     for key, value in info.items():
         if key != "version":
             console.print(f"  {key}: {value}")
-    runtime = gyr.Runtime().info
-    console.print(f"runtime: {runtime.threads} threads, {runtime.cores} cores, SIMD {runtime.simd}, device {runtime.device}")
+    runtime = gyr.Runtime().info()
+    console.print(f"runtime: {runtime['threads']} threads, {runtime['cores']} cores, SIMD {runtime['simd']}, device {runtime['device']}")
     for d in gyr.devices():
         usable = "usable" if d.usable else f"not usable: {d.reason}"
         console.print(f"device {d.selector}: {d.name}, {d.total_bytes / 2**30:.1f} GiB, {usable}")

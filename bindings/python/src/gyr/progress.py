@@ -54,6 +54,6 @@ class Watcher:
 
     def _update(self) -> None:
         _, task, row = self._current
-        p = task.progress
+        p = task.progress()
         note = p.phase + ("" if math.isnan(p.loss) else f"  loss {p.loss:.4f}")
         self._progress.update(row, total=p.total or None, completed=p.done, note=note)

@@ -34,7 +34,7 @@ class ProjectError(gyr.Error):
     """A mistake in the project file; the message names the path in it."""
 
     def __init__(self, message: str):
-        super().__init__("GYR_E_INVALID_ARGUMENT", "project", message)
+        super().__init__("GYR_E_INVALID_ARGUMENT", 1, "project", message)
 
 
 class Project:

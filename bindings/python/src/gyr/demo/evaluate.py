@@ -80,8 +80,8 @@ def quality(recommended: list[list[int]], s: Slice, mask: np.ndarray, k: int) ->
     result = gyr.metrics.ranking([recommended[i] for i in which], [s.relevant[i] for i in which], k)
     out: dict = {"users": len(which)}
     for metric in METRICS:
-        out[metric] = getattr(result, metric)
-    for metric, values in (("ndcg", result.per_list_ndcg), ("recall", result.per_list_recall)):
+        out[metric] = result[metric]
+    for metric, values in (("ndcg", result["per_list_ndcg"]), ("recall", result["per_list_recall"])):
         out[f"{metric}_interval"] = gyr.metrics.bootstrap(values, resamples=1000, confidence=0.95, seed=1)
     return out
 
