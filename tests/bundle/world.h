@@ -169,7 +169,7 @@ class World {
   }
 
   std::shared_ptr<const Model> train(const char* spec, const Workflow& w, const Batch& rows) {
-    auto trainer = take(Trainer::create(runtime, spec, to_json(w.outputs()).dump()));
+    auto trainer = take(Trainer::create(runtime, spec, w.describe().dump()));
     ok(trainer->add_rows(rows));
     ok(trainer->fit(nullptr));
     return take(trainer->export_model());
