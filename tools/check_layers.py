@@ -3,6 +3,7 @@
 
 base < io < exec < device < data < {workflow, store < {table, cache}, index, model, monitor} < pipeline < bundle < capi.
 Siblings never include each other. kernels/ includes only base, so that library, plugins, tests and benchmarks share it.
+All of src/ is one namespace, so a type name may be defined in one header only: two of a name would share inline functions.
 """
 import pathlib
 import re
@@ -40,6 +41,18 @@ def problems(root):
                         yield f"{relative}:{number}: {why}"
 
 
+def repeated_types(root):
+    """Yields "file:line: why" for each type that a second header defines in namespace gyr."""
+    first = {}
+    for path in sorted((root / "src").rglob("*.h")):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            match = re.match(r"(?:class|struct|union|enum class) (\w+)[^;]*$", line)
+            if match and match[1] in first:
+                yield f"{path.relative_to(root)}:{number}: {match[1]} is defined in {first[match[1]]}, too; rename one"
+            elif match:
+                first[match[1]] = path.relative_to(root)
+
+
 def check(root, path, layer, include):
     parts = pathlib.PurePosixPath(include).parts
     if ".." in parts:
@@ -59,7 +72,7 @@ def check(root, path, layer, include):
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else __file__).resolve()
     root = root if root.is_dir() else root.parent.parent
-    found = list(problems(root))
+    found = [*problems(root), *repeated_types(root)]
     print("\n".join(found) if found else "layers hold")
     return 1 if found else 0
 

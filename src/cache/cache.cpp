@@ -104,7 +104,7 @@ class CacheImpl final : public Cache {
     std::vector<int64_t> keys;
     std::vector<float> values;
     std::vector<const float*> found;
-    for (uint64_t cursor = 0; cursor != RowStore::kScanEnd;) {
+    for (uint64_t cursor = 0; cursor != KeyedRows::kScanEnd;) {
       auto guard = rows_.read();
       found.clear();
       rows_.scan(&cursor, 4096, &keys, &found);

@@ -100,7 +100,7 @@ void DenseRows::scan(uint64_t* cursor, size_t max_rows, std::vector<int64_t>* ke
     keys->push_back(int64_t(*cursor));
     rows->push_back(row);
   }
-  if (*cursor >= capacity_) *cursor = RowStore::kScanEnd;
+  if (*cursor >= capacity_) *cursor = KeyedRows::kScanEnd;
 }
 
 }  // namespace gyr

@@ -27,7 +27,7 @@ class HashedRows {
 
  private:
   uint32_t dim_;
-  RowStore store_;
+  KeyedRows store_;
 };
 
 class DenseRows {

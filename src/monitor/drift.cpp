@@ -78,7 +78,7 @@ void BaselineBuilder::add(const Column& column) {
       [&] { nulls_++; });
 }
 
-Feature::Feature(BaselineBuilder* b) : spec(b->spec_) {
+DriftFeature::DriftFeature(BaselineBuilder* b) : spec(b->spec_) {
   if (spec.numeric) {
     auto& v = b->values_;
     std::sort(v.begin(), v.end());
@@ -105,7 +105,7 @@ Feature::Feature(BaselineBuilder* b) : spec(b->spec_) {
   baseline.back() = b->nulls_;
 }
 
-void Feature::count(const Column& column, std::vector<uint64_t>* counts) const {
+void DriftFeature::count(const Column& column, std::vector<uint64_t>* counts) const {
   char buffer[40];
   std::string key;
   each(

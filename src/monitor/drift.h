@@ -31,16 +31,16 @@ class BaselineBuilder {
   void add(const Column& column);
 
  private:
-  friend class Feature;
+  friend class DriftFeature;
   FeatureSpec spec_;
   std::pmr::vector<double> values_;
   std::pmr::unordered_map<std::pmr::string, uint64_t> counts_;
   uint64_t nulls_ = 0;
 };
 
-class Feature {
+class DriftFeature {
  public:
-  explicit Feature(BaselineBuilder* builder);
+  explicit DriftFeature(BaselineBuilder* builder);
   // Adds a column's values to counts of size bins().
   void count(const Column& column, std::vector<uint64_t>* counts) const;
   size_t bins() const { return baseline.size(); }

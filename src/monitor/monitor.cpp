@@ -56,7 +56,7 @@ Status Monitor::set_baseline(ArrowReader* reader) {
     for (size_t i = 0; i < columns.size(); i++) builders[i].add(batch.columns[size_t(columns[i])]);
   }
   if (rows == 0) return fail(GYR_E_INVALID_ARGUMENT, "monitor", "the baseline stream has no rows");
-  auto baseline = std::make_shared<std::vector<Feature>>();
+  auto baseline = std::make_shared<std::vector<DriftFeature>>();
   std::vector<std::vector<uint64_t>> live;
   for (BaselineBuilder& b : builders) {
     baseline->emplace_back(&b);
@@ -71,7 +71,7 @@ Status Monitor::set_baseline(ArrowReader* reader) {
 }
 
 Status Monitor::observe(ArrowReader* reader) {
-  std::shared_ptr<const std::vector<Feature>> baseline;
+  std::shared_ptr<const std::vector<DriftFeature>> baseline;
   {
     std::lock_guard lock(mutex_);
     baseline = baseline_;
@@ -81,7 +81,7 @@ Status Monitor::observe(ArrowReader* reader) {
   std::vector<int> columns;
   GYR_TRY(columns_of(reader->fields(), &columns));
   std::vector<std::vector<uint64_t>> counts;
-  for (const Feature& f : *baseline) counts.emplace_back(f.bins());
+  for (const DriftFeature& f : *baseline) counts.emplace_back(f.bins());
   Batch batch;
   uint64_t rows = 0;
   for (bool end = false;;) {
@@ -134,7 +134,7 @@ Status Monitor::count(std::string_view name, uint64_t delta) {
 Json Monitor::drift_report(std::vector<std::string>* why) const {
   Json features = Json::array();
   for (size_t i = 0; baseline_ && live_rows_ > 0 && i < baseline_->size(); i++) {
-    const Feature& f = (*baseline_)[i];
+    const DriftFeature& f = (*baseline_)[i];
     double psi = population_stability(f.baseline, live_[i]), js = jensen_shannon(f.baseline, live_[i]);
     Json j;
     j["name"] = f.spec.name;

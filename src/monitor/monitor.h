@@ -48,7 +48,7 @@ class Monitor {
   std::shared_ptr<Runtime> runtime_;
   const MonitorOptions options_;
   std::mutex mutex_;
-  std::shared_ptr<const std::vector<Feature>> baseline_;
+  std::shared_ptr<const std::vector<DriftFeature>> baseline_;
   std::vector<std::vector<uint64_t>> live_;
   uint64_t live_rows_ = 0;
   bool window_reported_ = false;  // the next observed rows begin a new drift window

@@ -18,12 +18,12 @@ bool before(const Row* a, const Row* b) {
 }
 bool equal_keys(const Row* a, const Row* b) { return a->hash == b->hash && a->key_text() == b->key_text(); }
 
-KeyRef key_at(const RowStore& store, const int64_t* keys, size_t i) { return store.key(&keys[i]); }
-KeyRef key_at(const RowStore& store, const gyr_str* keys, size_t i) { return store.key(keys[i]); }
+KeyRef key_at(const KeyedRows& store, const int64_t* keys, size_t i) { return store.key(&keys[i]); }
+KeyRef key_at(const KeyedRows& store, const gyr_str* keys, size_t i) { return store.key(keys[i]); }
 
 }  // namespace
 
-RowStore::RowStore(std::pmr::memory_resource* memory, const Options& options)
+KeyedRows::KeyedRows(std::pmr::memory_resource* memory, const Options& options)
     : memory_(memory), hash_(options.hash), prefetch_bytes_(options.prefetch_bytes) {
   // 3/4 full at most, and shards are never quite even.
   uint64_t per_shard = options.expected_rows / kShards;
@@ -37,7 +37,7 @@ RowStore::RowStore(std::pmr::memory_resource* memory, const Options& options)
   }
 }
 
-RowStore::~RowStore() {
+KeyedRows::~KeyedRows() {
   for (auto& s : shards_) {
     Slots* slots = s.slots.load(std::memory_order_acquire);
     for (uint64_t i = 0; i < slots->capacity(); i++) {
@@ -48,12 +48,12 @@ RowStore::~RowStore() {
   }
 }
 
-bool RowStore::same_key(const Row* row, const KeyRef& key) {
+bool KeyedRows::same_key(const Row* row, const KeyRef& key) {
   return row->hash == key.hash && row->key_size == key.size &&
          (key.size == 0 || std::memcmp(row->key(), key.data, key.size) == 0);
 }
 
-const Row* RowStore::probe(const Slots* slots, uint64_t at, const KeyRef& key) {
+const Row* KeyedRows::probe(const Slots* slots, uint64_t at, const KeyRef& key) {
   for (uint64_t steps = slots->capacity(); steps > 0; steps--, at = (at + 1) & slots->mask()) {
     uint64_t slot = slots->at()[at].load(std::memory_order_acquire);
     if (slot == kEmpty) return nullptr;
@@ -62,13 +62,13 @@ const Row* RowStore::probe(const Slots* slots, uint64_t at, const KeyRef& key) {
   return nullptr;
 }
 
-const Row* RowStore::find(const KeyRef& key) const {
+const Row* KeyedRows::find(const KeyRef& key) const {
   const Slots* slots = shard_of(key).slots.load(std::memory_order_acquire);
   return probe(slots, slots->home(key.hash), key);
 }
 
 template <class Key>
-void RowStore::find_all(const Key* keys, size_t n, const Row** out) const {
+void KeyedRows::find_all(const Key* keys, size_t n, const Row** out) const {
   struct Probe {
     KeyRef key;
     const Slots* slots;
@@ -104,10 +104,10 @@ void RowStore::find_all(const Key* keys, size_t n, const Row** out) const {
   }
 }
 
-void RowStore::find(const int64_t* keys, size_t n, const Row** out) const { find_all(keys, n, out); }
-void RowStore::find(const gyr_str* keys, size_t n, const Row** out) const { find_all(keys, n, out); }
+void KeyedRows::find(const int64_t* keys, size_t n, const Row** out) const { find_all(keys, n, out); }
+void KeyedRows::find(const gyr_str* keys, size_t n, const Row** out) const { find_all(keys, n, out); }
 
-RowStore::Spot RowStore::locate(Shard& shard, const KeyRef& key) {
+KeyedRows::Spot KeyedRows::locate(Shard& shard, const KeyRef& key) {
   Slots* slots = shard.slots.load(std::memory_order_relaxed);
   Spot spot{slots, UINT64_MAX, nullptr, false};
   for (uint64_t at = slots->home(key.hash);; at = (at + 1) & slots->mask()) {  // make_room() left an empty slot
@@ -122,7 +122,7 @@ RowStore::Spot RowStore::locate(Shard& shard, const KeyRef& key) {
 }
 
 // Growth: a new array is filled aside and published; readers inside go on with the old one.
-void RowStore::make_room(Shard& shard) {
+void KeyedRows::make_room(Shard& shard) {
   Slots* old = shard.slots.load(std::memory_order_relaxed);
   if (shard.used + 1 <= old->capacity() / 4 * 3) return;
   // Mostly tombstones: the same size will do.
@@ -139,7 +139,7 @@ void RowStore::make_room(Shard& shard) {
   epochs_.retire(old, free_slots_callback, this);
 }
 
-void RowStore::publish(Shard& shard, const Spot& spot, const Row* fresh) noexcept {
+void KeyedRows::publish(Shard& shard, const Spot& spot, const Row* fresh) noexcept {
   spot.slots->at()[spot.at].store(pack(fresh), std::memory_order_release);
   if (!spot.row) {
     shard.live++;
@@ -149,9 +149,9 @@ void RowStore::publish(Shard& shard, const Spot& spot, const Row* fresh) noexcep
   shard.bytes.fetch_add(fresh->bytes() - (spot.row ? spot.row->bytes() : 0), std::memory_order_relaxed);
 }
 
-void RowStore::retire(const Row* row) { epochs_.retire(const_cast<Row*>(row), free_row_callback, this); }
+void KeyedRows::retire(const Row* row) { epochs_.retire(const_cast<Row*>(row), free_row_callback, this); }
 
-bool RowStore::erase(const KeyRef& key) {
+bool KeyedRows::erase(const KeyRef& key) {
   Shard& shard = shard_of(key);
   Spot spot;
   {
@@ -169,7 +169,7 @@ bool RowStore::erase(const KeyRef& key) {
 }
 
 // What readers no longer see still counts against the budget until it is freed: wait for that before giving up.
-void* RowStore::allocate(uint64_t bytes, size_t align) {
+void* KeyedRows::allocate(uint64_t bytes, size_t align) {
   try {
     return memory_->allocate(bytes, align);
   } catch (const BudgetExceeded&) {
@@ -179,7 +179,7 @@ void* RowStore::allocate(uint64_t bytes, size_t align) {
   return memory_->allocate(bytes, align);
 }
 
-Row* RowStore::make_row(const KeyRef& key, uint64_t payload_size) {
+Row* KeyedRows::make_row(const KeyRef& key, uint64_t payload_size) {
   if (payload_size > UINT32_MAX) throw std::bad_alloc();
   uint64_t bytes = sizeof(Row) + align_up(key.size, 8) + payload_size;
   void* p = allocate(bytes, kRowAlign);
@@ -196,27 +196,27 @@ Row* RowStore::make_row(const KeyRef& key, uint64_t payload_size) {
   return row;
 }
 
-void RowStore::drop_row(Row* row) noexcept { memory_->deallocate(row, row->bytes(), kRowAlign); }
+void KeyedRows::drop_row(Row* row) noexcept { memory_->deallocate(row, row->bytes(), kRowAlign); }
 
-RowStore::Slots* RowStore::make_slots(uint64_t log2) {
+KeyedRows::Slots* KeyedRows::make_slots(uint64_t log2) {
   uint64_t bytes = sizeof(Slots) + (uint64_t(8) << log2);
   auto* slots = new (allocate(bytes, kSlotAlign)) Slots{log2};
   for (uint64_t i = 0; i < slots->capacity(); i++) new (&slots->at()[i]) std::atomic<uint64_t>(kEmpty);
   return slots;
 }
 
-void RowStore::free_slots(Slots* slots) noexcept { memory_->deallocate(slots, slots->bytes(), kSlotAlign); }
+void KeyedRows::free_slots(Slots* slots) noexcept { memory_->deallocate(slots, slots->bytes(), kSlotAlign); }
 
-void RowStore::free_row_callback(void* p, void* store) {
-  static_cast<RowStore*>(store)->drop_row(static_cast<Row*>(p));
+void KeyedRows::free_row_callback(void* p, void* store) {
+  static_cast<KeyedRows*>(store)->drop_row(static_cast<Row*>(p));
 }
-void RowStore::free_slots_callback(void* p, void* store) {
-  static_cast<RowStore*>(store)->free_slots(static_cast<Slots*>(p));
+void KeyedRows::free_slots_callback(void* p, void* store) {
+  static_cast<KeyedRows*>(store)->free_slots(static_cast<Slots*>(p));
 }
 
 // Rows whose home is in [from, to) and whose hash is >= cursor: they lie between slot `from` and the first empty slot
 // at or after `to`.
-void RowStore::collect(const Slots* slots, uint64_t from, uint64_t to, uint64_t cursor, std::vector<const Row*>* out) {
+void KeyedRows::collect(const Slots* slots, uint64_t from, uint64_t to, uint64_t cursor, std::vector<const Row*>* out) {
   uint64_t at = from;
   for (uint64_t step = 0; step < slots->capacity(); step++, at = (at + 1) & slots->mask()) {
     uint64_t slot = slots->at()[at].load(std::memory_order_acquire);
@@ -228,7 +228,7 @@ void RowStore::collect(const Slots* slots, uint64_t from, uint64_t to, uint64_t 
   }
 }
 
-void RowStore::scan(uint64_t* cursor, size_t max_rows, std::vector<const Row*>* out) const {
+void KeyedRows::scan(uint64_t* cursor, size_t max_rows, std::vector<const Row*>* out) const {
   out->clear();
   max_rows = std::max<size_t>(max_rows, 1);
   while (*cursor != kScanEnd && out->size() < max_rows) {
@@ -259,15 +259,15 @@ void RowStore::scan(uint64_t* cursor, size_t max_rows, std::vector<const Row*>* 
   }
 }
 
-uint64_t RowStore::size() const {
+uint64_t KeyedRows::size() const {
   uint64_t n = 0;
   for (auto& s : shards_) n += s.rows.load(std::memory_order_relaxed);
   return n;
 }
 
-uint64_t RowStore::bytes() const {
+uint64_t KeyedRows::bytes() const {
   auto guard = read();
-  uint64_t n = sizeof(RowStore);
+  uint64_t n = sizeof(KeyedRows);
   for (auto& s : shards_)
     n += s.bytes.load(std::memory_order_relaxed) + s.slots.load(std::memory_order_acquire)->bytes();
   return n;

@@ -47,7 +47,7 @@ struct Row {
 };
 static_assert(sizeof(Row) == 16);
 
-class RowStore {
+class KeyedRows {
  public:
   using Hash = uint64_t (*)(const void*, size_t);
   static constexpr uint32_t kShardBits = 6, kShards = 1u << kShardBits;
@@ -58,10 +58,10 @@ class RowStore {
     uint32_t prefetch_bytes = 128;  // how much of a row a batch lookup fetches ahead
     Hash hash = nullptr;            // tests: null = hash64
   };
-  RowStore(std::pmr::memory_resource* memory, const Options& options);
-  ~RowStore();
-  RowStore(const RowStore&) = delete;
-  RowStore& operator=(const RowStore&) = delete;
+  KeyedRows(std::pmr::memory_resource* memory, const Options& options);
+  ~KeyedRows();
+  KeyedRows(const KeyedRows&) = delete;
+  KeyedRows& operator=(const KeyedRows&) = delete;
 
   KeyRef key(const int64_t* id) const { return make_key(id, sizeof *id); }
   KeyRef key(const gyr_str& s) const { return make_key(s.data, uint32_t(s.len)); }

@@ -72,7 +72,7 @@ Status TableImpl::save(ContainerWriter* file, std::string_view name) const {
   ByteWriter body, out;
   Batch batch;
   uint64_t rows = 0;
-  for (uint64_t cursor = 0; cursor != RowStore::kScanEnd;) {
+  for (uint64_t cursor = 0; cursor != KeyedRows::kScanEnd;) {
     GYR_TRY(scan(&cursor, kBatchRows, &batch));
     if (batch.rows == 0) continue;
     body.put<uint64_t>(uint64_t(batch.rows));

@@ -23,7 +23,7 @@ Result<std::shared_ptr<Table>> Table::create(std::shared_ptr<Runtime> runtime, s
   return std::shared_ptr<Table>(std::make_shared<TableImpl>(std::move(runtime), std::move(schema)));
 }
 
-TableImpl::TableImpl(std::shared_ptr<Runtime> runtime, TableSchema schema, RowStore::Hash hash)
+TableImpl::TableImpl(std::shared_ptr<Runtime> runtime, TableSchema schema, KeyedRows::Hash hash)
     : runtime_(std::move(runtime)),
       schema_(std::move(schema)),
       format_(schema_.columns),

@@ -1,4 +1,4 @@
-// The one Table there is: packed rows in a RowStore.
+// The one Table there is: packed rows in a KeyedRows.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +27,7 @@ struct TableSchema {
 
 class TableImpl final : public Table {
  public:
-  TableImpl(std::shared_ptr<Runtime> runtime, TableSchema schema, RowStore::Hash hash = nullptr);
+  TableImpl(std::shared_ptr<Runtime> runtime, TableSchema schema, KeyedRows::Hash hash = nullptr);
   ~TableImpl() override;
 
   gyr_dtype key_dtype() const override { return schema_.key.dtype; }
@@ -85,7 +85,7 @@ class TableImpl final : public Table {
   std::shared_ptr<Runtime> runtime_;
   TableSchema schema_;
   RowFormat format_;
-  RowStore store_;
+  KeyedRows store_;
   mutable std::array<std::atomic<Scratch*>, kLeases> leases_{};
 };
 

@@ -8,7 +8,7 @@ namespace {
 
 // Pass in which each unfitted node learns (1 = the current one), 0 for fitted nodes. A node waits for every unfitted
 // node that its columns, or the filters they went through, depend on.
-std::vector<uint32_t> pass_of_nodes(const Graph& graph, const std::vector<std::shared_ptr<const Learned>>& learned) {
+std::vector<uint32_t> pass_of_nodes(const OpGraph& graph, const std::vector<std::shared_ptr<const Learned>>& learned) {
   std::vector<uint32_t> node(graph.nodes.size()), slot(size_t(graph.slots)), filter(graph.filters.size());
   for (const Step& s : graph.steps) {
     size_t i = size_t(s.index);
@@ -30,9 +30,9 @@ std::vector<uint32_t> pass_of_nodes(const Graph& graph, const std::vector<std::s
 
 }  // namespace
 
-GraphWorkflow::GraphWorkflow(std::shared_ptr<Runtime> runtime, std::shared_ptr<const Graph> graph)
+GraphWorkflow::GraphWorkflow(std::shared_ptr<Runtime> runtime, std::shared_ptr<const OpGraph> graph)
     : runtime_(std::move(runtime)), graph_(std::move(graph)) {
-  for (const Node& node : graph_->nodes) learned_.push_back(node.op->given());
+  for (const OpNode& node : graph_->nodes) learned_.push_back(node.op->given());
   partial_.resize(graph_->nodes.size());
   refresh();
   start_pass();
@@ -91,7 +91,7 @@ Status GraphWorkflow::fit_batch(const Batch& batch) {
   GYR_TRY(run_steps(*fit_plan_, batch, scratch, nullptr));
   size_t at = 0;
   for (int i : fitting_) {
-    const Node& node = graph_->nodes[size_t(i)];
+    const OpNode& node = graph_->nodes[size_t(i)];
     for (size_t k = 0; k < node.in.size(); k++) {
       const Column* column = scratch->at[size_t(fit_plan_->slots[at++])];
       Status s = node.op->observe(*column, partial_[size_t(i)].get());

@@ -32,7 +32,7 @@ Status bad(const std::string& path, const std::string& text) {
 
 class Parser {
  public:
-  Parser(Graph* graph, std::pmr::memory_resource* memory) : graph_(*graph), memory_(memory) {}
+  Parser(OpGraph* graph, std::pmr::memory_resource* memory) : graph_(*graph), memory_(memory) {}
 
   Status parse(const Json& json) {
     SpecReader spec(json, "", "workflow");
@@ -166,7 +166,7 @@ class Parser {
     for (OpUnit& unit : units) {
       int number = int(graph_.nodes.size());
       bool learns = unit.op->learns() || unit.op->given();
-      Node& node = graph_.nodes.emplace_back();
+      OpNode& node = graph_.nodes.emplace_back();
       node.op = std::move(unit.op);
       node.path = path;
       std::string domain = unit.out[0].domain;
@@ -272,7 +272,7 @@ class Parser {
     return {};
   }
 
-  Graph& graph_;
+  OpGraph& graph_;
   std::pmr::memory_resource* memory_;
   std::vector<Output> env_;  // the columns at this point, in order
   std::set<std::string> domains_;
@@ -280,12 +280,12 @@ class Parser {
 
 }  // namespace
 
-Result<std::shared_ptr<const Graph>> parse_graph(std::string_view text, std::pmr::memory_resource* memory) {
+Result<std::shared_ptr<const OpGraph>> parse_graph(std::string_view text, std::pmr::memory_resource* memory) {
   GYR_ASSIGN(Json json, parse_json(text, "workflow"));
-  auto graph = std::make_shared<Graph>();
+  auto graph = std::make_shared<OpGraph>();
   GYR_TRY(Parser(graph.get(), memory).parse(json));
   graph->json = json.dump(-1, ' ', false, Json::error_handler_t::replace);
-  return std::shared_ptr<const Graph>(std::move(graph));
+  return std::shared_ptr<const OpGraph>(std::move(graph));
 }
 
 }  // namespace gyr::workflow

@@ -12,7 +12,7 @@
 namespace gyr::workflow {
 
 // One unit of learning; columns[k] of the op goes from slot in[k] to slot out[k].
-struct Node {
+struct OpNode {
   std::unique_ptr<Op> op;
   std::string path;  // "ops[3]"
   std::vector<int> in, out;
@@ -44,16 +44,16 @@ struct Output {
   bool is_code = false;  // still the codes of that node
 };
 
-struct Graph {
+struct OpGraph {
   std::string json;  // canonical text: equal graphs have equal text
   Schema inputs;     // slot i = input i
-  std::vector<Node> nodes;
+  std::vector<OpNode> nodes;
   std::vector<RowFilter> filters;
   std::vector<Step> steps;
   std::vector<Output> outputs;
   int slots = 0;
 };
 
-Result<std::shared_ptr<const Graph>> parse_graph(std::string_view json, std::pmr::memory_resource* memory);
+Result<std::shared_ptr<const OpGraph>> parse_graph(std::string_view json, std::pmr::memory_resource* memory);
 
 }  // namespace gyr::workflow

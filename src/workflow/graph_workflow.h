@@ -14,7 +14,7 @@
 namespace gyr::workflow {
 
 struct GraphPlan final : Workflow::Plan {
-  std::shared_ptr<const Graph> graph;
+  std::shared_ptr<const OpGraph> graph;
   std::vector<ColumnSchema> available;
   std::vector<std::string> names;
   std::vector<int> input_at;     // graph input -> position in `available`, -1 when not read
@@ -47,7 +47,7 @@ struct RowContext {
 
 class GraphWorkflow final : public Workflow {
  public:
-  GraphWorkflow(std::shared_ptr<Runtime> runtime, std::shared_ptr<const Graph> graph);
+  GraphWorkflow(std::shared_ptr<Runtime> runtime, std::shared_ptr<const OpGraph> graph);
   ~GraphWorkflow() override;
 
   uint32_t passes_left() const override { return passes_left_; }
@@ -78,7 +78,7 @@ class GraphWorkflow final : public Workflow {
   Status fill_row(const gyr_value* in, Batch* batch) const;
 
   std::shared_ptr<Runtime> runtime_;
-  std::shared_ptr<const Graph> graph_;
+  std::shared_ptr<const OpGraph> graph_;
   std::vector<std::shared_ptr<const Learned>> learned_;  // per node
   std::vector<std::unique_ptr<Partial>> partial_;        // per node; set while the node is being fitted
   std::vector<int> fitting_;                             // nodes of the current pass
@@ -92,10 +92,10 @@ class GraphWorkflow final : public Workflow {
 };
 
 // Steps that give `wanted` slots from the available columns. Fails naming the missing input.
-Result<std::unique_ptr<GraphPlan>> plan_slots(const std::shared_ptr<const Graph>& graph,
+Result<std::unique_ptr<GraphPlan>> plan_slots(const std::shared_ptr<const OpGraph>& graph,
                                               const std::vector<ColumnSchema>& available,
                                               const std::vector<int>& wanted, const std::vector<std::string>& names);
 // Per output of the graph: can it be computed?
-std::vector<bool> computable_outputs(const Graph& graph, const std::vector<ColumnSchema>& available);
+std::vector<bool> computable_outputs(const OpGraph& graph, const std::vector<ColumnSchema>& available);
 
 }  // namespace gyr::workflow

@@ -12,7 +12,7 @@ struct Reach {
   std::vector<int> filter_lacks;
 };
 
-std::vector<int> match_inputs(const Graph& graph, const std::vector<ColumnSchema>& available) {
+std::vector<int> match_inputs(const OpGraph& graph, const std::vector<ColumnSchema>& available) {
   std::vector<int> at(graph.inputs.columns.size(), -1);
   for (size_t i = 0; i < at.size(); i++)
     for (size_t k = 0; k < available.size() && at[i] < 0; k++)
@@ -20,7 +20,7 @@ std::vector<int> match_inputs(const Graph& graph, const std::vector<ColumnSchema
   return at;
 }
 
-Reach reach(const Graph& graph, const std::vector<int>& input_at) {
+Reach reach(const OpGraph& graph, const std::vector<int>& input_at) {
   Reach r{std::vector<int>(size_t(graph.slots), -1), std::vector<uint8_t>(graph.filters.size()),
           std::vector<int>(graph.filters.size(), -1)};
   for (size_t i = 0; i < input_at.size(); i++)
@@ -96,14 +96,14 @@ Status check_type(const ColumnSchema& want, const ColumnSchema& got) {
 
 }  // namespace
 
-std::vector<bool> computable_outputs(const Graph& graph, const std::vector<ColumnSchema>& available) {
+std::vector<bool> computable_outputs(const OpGraph& graph, const std::vector<ColumnSchema>& available) {
   Reach r = reach(graph, match_inputs(graph, available));
   std::vector<bool> out;
   for (const Output& o : graph.outputs) out.push_back(r.lacks[size_t(o.slot)] < 0);
   return out;
 }
 
-Result<std::unique_ptr<GraphPlan>> plan_slots(const std::shared_ptr<const Graph>& graph,
+Result<std::unique_ptr<GraphPlan>> plan_slots(const std::shared_ptr<const OpGraph>& graph,
                                               const std::vector<ColumnSchema>& available,
                                               const std::vector<int>& wanted, const std::vector<std::string>& names) {
   auto plan = std::make_unique<GraphPlan>();

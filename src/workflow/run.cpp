@@ -94,7 +94,7 @@ Status GraphWorkflow::run_steps(const GraphPlan& plan, const Batch& in, GraphScr
     if (step.kind == Step::kGather) {
       gather(from, s->kept[size_t(step.index)], to);
     } else {
-      const Node& node = graph_->nodes[size_t(step.index)];
+      const OpNode& node = graph_->nodes[size_t(step.index)];
       Status status = node.op->run(learned_[size_t(step.index)].get(), from, to);
       if (!status.ok()) return std::move(status).at(node.path.c_str());
     }

@@ -39,7 +39,7 @@ Status GraphWorkflow::read_state(ByteReader* in) {
     return fail(GYR_E_CORRUPT, "workflow", "%u blocks of statistics for %zu ops", n, graph_->nodes.size());
   std::vector<std::unique_ptr<Partial>> partial(n);
   for (uint32_t i = 0; i < n; i++) {
-    const Node& node = graph_->nodes[i];
+    const OpNode& node = graph_->nodes[i];
     uint8_t what = 0;
     std::span<const uint8_t> bytes;
     GYR_TRY(in->get(&what));

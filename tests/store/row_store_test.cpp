@@ -17,7 +17,7 @@ uint64_t constant_hash(const void*, size_t) { return 0x1234567890abcdefULL; }
 uint64_t largest_hash(const void*, size_t) { return UINT64_MAX; }
 uint64_t two_hashes(const void* p, size_t) { return *static_cast<const uint8_t*>(p) % 2 ? 5 : UINT64_MAX; }
 
-void put(RowStore& store, const KeyRef& key, uint64_t value, size_t words = 1) {
+void put(KeyedRows& store, const KeyRef& key, uint64_t value, size_t words = 1) {
   store.upsert(key, [&](const Row*) {
     Row* row = store.make_row(key, words * 8);
     for (size_t i = 0; i < words; i++) std::memcpy(row->payload() + i * 8, &value, 8);
@@ -31,10 +31,10 @@ uint64_t value_of(const Row* row) {
 }
 
 // Random operations against std::map; every kind of hash, so also one long collision chain.
-void run_model(RowStore::Hash hash, int64_t ids, int steps) {
+void run_model(KeyedRows::Hash hash, int64_t ids, int steps) {
   Memory memory(0, nullptr);
   {
-    RowStore store(&memory, {.hash = hash});
+    KeyedRows store(&memory, {.hash = hash});
     std::map<int64_t, uint64_t> model;
     Random random{uint64_t(ids)};
     for (int step = 0; step < steps; step++) {
@@ -70,7 +70,7 @@ void run_model(RowStore::Hash hash, int64_t ids, int steps) {
     std::map<int64_t, uint64_t> seen;
     std::vector<const Row*> batch;
     uint64_t last = 0;
-    for (uint64_t cursor = 0; cursor != RowStore::kScanEnd;) {
+    for (uint64_t cursor = 0; cursor != KeyedRows::kScanEnd;) {
       store.scan(&cursor, 7, &batch);
       if (!hash) ASSERT_LE(batch.size(), 7u);
       for (const Row* row : batch) {
@@ -84,15 +84,15 @@ void run_model(RowStore::Hash hash, int64_t ids, int steps) {
   EXPECT_EQ(memory.used(), 0u);
 }
 
-TEST(RowStore, FollowsAMap) { run_model(nullptr, 2000, 60000); }
-TEST(RowStore, FollowsAMapOfFewKeys) { run_model(nullptr, 30, 20000); }
-TEST(RowStore, FollowsAMapWhenAllHashesCollide) { run_model(constant_hash, 200, 10000); }
-TEST(RowStore, FollowsAMapAtTheLargestHash) { run_model(largest_hash, 200, 10000); }
-TEST(RowStore, FollowsAMapOfTwoHashes) { run_model(two_hashes, 200, 10000); }
+TEST(KeyedRows, FollowsAMap) { run_model(nullptr, 2000, 60000); }
+TEST(KeyedRows, FollowsAMapOfFewKeys) { run_model(nullptr, 30, 20000); }
+TEST(KeyedRows, FollowsAMapWhenAllHashesCollide) { run_model(constant_hash, 200, 10000); }
+TEST(KeyedRows, FollowsAMapAtTheLargestHash) { run_model(largest_hash, 200, 10000); }
+TEST(KeyedRows, FollowsAMapOfTwoHashes) { run_model(two_hashes, 200, 10000); }
 
-TEST(RowStore, StringKeysOfAnyLength) {
+TEST(KeyedRows, StringKeysOfAnyLength) {
   Memory memory(0, nullptr);
-  RowStore store(&memory, {});
+  KeyedRows store(&memory, {});
   std::vector<std::string> keys;
   for (size_t i = 0; i < 600; i++) keys.push_back(std::string(i, char('a' + i % 26)));
   for (size_t i = 0; i < keys.size(); i++) put(store, store.key(keys[i]), i);
@@ -106,9 +106,9 @@ TEST(RowStore, StringKeysOfAnyLength) {
   EXPECT_EQ(store.find(store.key(std::string_view("\0", 1))), nullptr);
 }
 
-TEST(RowStore, BudgetLeavesItConsistent) {
+TEST(KeyedRows, BudgetLeavesItConsistent) {
   Memory memory(200'000, nullptr);
-  RowStore store(&memory, {});
+  KeyedRows store(&memory, {});
   int64_t id = 0;
   try {
     for (;; id++) put(store, store.key(&id), uint64_t(id), 8);
@@ -117,7 +117,7 @@ TEST(RowStore, BudgetLeavesItConsistent) {
   }
   ASSERT_GT(id, 1000);
   EXPECT_EQ(store.size(), uint64_t(id));
-  EXPECT_LE(store.bytes() - sizeof(RowStore), 200'000u);
+  EXPECT_LE(store.bytes() - sizeof(KeyedRows), 200'000u);
   // What was there is there, room made by erasing is used, and replacing needs no more than one row of it.
   for (int64_t i = 0; i < 20; i++) EXPECT_TRUE(store.erase(store.key(&i)));
   for (int round = 0; round < 20; round++)
@@ -127,11 +127,11 @@ TEST(RowStore, BudgetLeavesItConsistent) {
 }
 
 // Rows repeat one word: a reader that sees two different ones saw a torn or freed row.
-TEST(RowStore, ReadersSeeWholeRowsUnderWriters) {
+TEST(KeyedRows, ReadersSeeWholeRowsUnderWriters) {
   constexpr int64_t kIds = 600;
   constexpr size_t kWords = 8;
   Memory memory(0, nullptr);
-  RowStore store(&memory, {});
+  KeyedRows store(&memory, {});
   for (int64_t i = 0; i < kIds; i += 2) put(store, store.key(&i), uint64_t(i), kWords);
   std::atomic<bool> stop{false};
   std::atomic<uint64_t> torn{0}, lost{0}, reads{0};
@@ -159,7 +159,7 @@ TEST(RowStore, ReadersSeeWholeRowsUnderWriters) {
     std::vector<const Row*> rows;
     while (!stop) {
       int64_t even = 0;
-      for (uint64_t cursor = 0; cursor != RowStore::kScanEnd;) {
+      for (uint64_t cursor = 0; cursor != KeyedRows::kScanEnd;) {
         auto guard = store.read();
         store.scan(&cursor, 50, &rows);
         for (const Row* row : rows) {
