@@ -42,7 +42,7 @@ struct Atom {
 
 struct Step {
   Run run;
-  Op op = Op::kNumber;
+  ExprOp op = ExprOp::kNumber;
   Atom left, right;
   int set = -1;
   double number = 0;
@@ -52,17 +52,17 @@ using Columns = std::vector<const Column*>;
 
 // Calls body with a function object for the comparison, so that the row loop holds no switch.
 template <class Body>
-void with_comparison(Op op, Body&& body) {
+void with_comparison(ExprOp op, Body&& body) {
   switch (op) {
-    case Op::kEqual:
+    case ExprOp::kEqual:
       return body([](const auto& a, const auto& b) { return a == b; });
-    case Op::kNotEqual:
+    case ExprOp::kNotEqual:
       return body([](const auto& a, const auto& b) { return a != b; });
-    case Op::kLess:
+    case ExprOp::kLess:
       return body([](const auto& a, const auto& b) { return a < b; });
-    case Op::kLessEqual:
+    case ExprOp::kLessEqual:
       return body([](const auto& a, const auto& b) { return a <= b; });
-    case Op::kGreater:
+    case ExprOp::kGreater:
       return body([](const auto& a, const auto& b) { return a > b; });
     default:
       return body([](const auto& a, const auto& b) { return a >= b; });
@@ -289,15 +289,15 @@ void Program::apply(const Step& s, Slot a, Slot b, int64_t rows) {
       break;
   }
   switch (s.op) {
-    case Op::kAdd:
+    case ExprOp::kAdd:
       return binary(a, b, rows, [](double x, double y) { return x + y; });
-    case Op::kSubtract:
+    case ExprOp::kSubtract:
       return binary(a, b, rows, [](double x, double y) { return x - y; });
-    case Op::kMultiply:
+    case ExprOp::kMultiply:
       return binary(a, b, rows, [](double x, double y) { return x * y; });
-    case Op::kDivide:
+    case ExprOp::kDivide:
       return binary(a, b, rows, [](double x, double y) { return x / y; });
-    case Op::kMin:
+    case ExprOp::kMin:
       return binary(a, b, rows, [](double x, double y) { return x < y ? x : y; });
     default:
       return binary(a, b, rows, [](double x, double y) { return x > y ? x : y; });
@@ -328,13 +328,13 @@ void Program::apply_one(const Step& s, const Columns& columns, Slot a, int64_t r
       break;
   }
   switch (s.op) {
-    case Op::kNegate:
+    case ExprOp::kNegate:
       return unary(a, rows, [](double x) { return -x; });
-    case Op::kAbs:
+    case ExprOp::kAbs:
       return unary(a, rows, [](double x) { return std::fabs(x); });
-    case Op::kLog:
+    case ExprOp::kLog:
       return unary(a, rows, [](double x) { return std::log(x); });
-    case Op::kExp:
+    case ExprOp::kExp:
       return unary(a, rows, [](double x) { return std::exp(x); });
     default:
       return unary(a, rows, [](double x) { return std::sqrt(x); });
@@ -377,44 +377,44 @@ class Emitter {
   const Node& node(int i) const { return tree_.nodes[size_t(i)]; }
   bool is_int(int i) const {
     const Node& n = node(i);
-    if (n.op == Op::kInteger) return true;
-    return n.op == Op::kColumn && n.type == Type::kNumber && physical(n) == Physical::kInt;
+    if (n.op == ExprOp::kInteger) return true;
+    return n.op == ExprOp::kColumn && n.type == Type::kNumber && physical(n) == Physical::kInt;
   }
   Physical physical(const Node& column) const { return physical_of(columns_[size_t(column.column)].dtype); }
 
   // How many operands a node takes from the stack; the exact forms read columns themselves.
   int arity_of(const Node& n) const {
-    if (n.op <= Op::kColumn) return 0;
-    if (n.op >= Op::kNegate && n.op <= Op::kSqrt) return 1;
-    if (n.op == Op::kNot) return 1;
-    if (n.op == Op::kAnd || n.op == Op::kOr || n.op < Op::kEqual) return 2;
+    if (n.op <= ExprOp::kColumn) return 0;
+    if (n.op >= ExprOp::kNegate && n.op <= ExprOp::kSqrt) return 1;
+    if (n.op == ExprOp::kNot) return 1;
+    if (n.op == ExprOp::kAnd || n.op == ExprOp::kOr || n.op < ExprOp::kEqual) return 2;
     Type type = node(n.left).type;
-    if (n.op == Op::kIsNull) return type == Type::kString || type == Type::kList ? 0 : 1;
+    if (n.op == ExprOp::kIsNull) return type == Type::kString || type == Type::kList ? 0 : 1;
     if (type == Type::kString) return 0;
-    if (n.op == Op::kInSet) return tree_.sets[size_t(n.set)].integers && is_int(n.left) ? 0 : 1;
-    if (n.op == Op::kInList) return physical(node(n.right)) == Physical::kInt && is_int(n.left) ? 0 : 1;
+    if (n.op == ExprOp::kInSet) return tree_.sets[size_t(n.set)].integers && is_int(n.left) ? 0 : 1;
+    if (n.op == ExprOp::kInList) return physical(node(n.right)) == Physical::kInt && is_int(n.left) ? 0 : 1;
     return is_int(n.left) && is_int(n.right) ? 0 : 2;
   }
 
   Step step_of(const Node& n) {
-    if (n.op < Op::kColumn) return {.run = Run::kConstant, .number = n.number};
-    if (n.op == Op::kColumn) return {.run = Run::kColumn, .left = atom(n)};
+    if (n.op < ExprOp::kColumn) return {.run = Run::kConstant, .number = n.number};
+    if (n.op == ExprOp::kColumn) return {.run = Run::kColumn, .left = atom(n)};
     bool exact = arity_of(n) == 0, strings = node(n.left).type == Type::kString;
     switch (n.op) {
-      case Op::kAnd:
+      case ExprOp::kAnd:
         return {.run = Run::kAnd};
-      case Op::kOr:
+      case ExprOp::kOr:
         return {.run = Run::kOr};
-      case Op::kNot:
+      case ExprOp::kNot:
         return {.run = Run::kNot};
-      case Op::kIsNull:
+      case ExprOp::kIsNull:
         if (!exact) return {.run = Run::kTopIsNull};
-        if (node(n.left).op == Op::kString) return {.run = Run::kConstant};
+        if (node(n.left).op == ExprOp::kString) return {.run = Run::kConstant};
         return {.run = Run::kColumnIsNull, .left = atom(node(n.left))};
-      case Op::kInSet:
+      case ExprOp::kInSet:
         if (!exact) return {.run = Run::kNumberInSet, .set = n.set};
         return {.run = strings ? Run::kStringInSet : Run::kIntInSet, .left = atom(node(n.left)), .set = n.set};
-      case Op::kInList:
+      case ExprOp::kInList:
         if (!exact) return {.run = Run::kNumberInList, .right = atom(node(n.right))};
         return {.run = strings ? Run::kStringInList : Run::kIntInList,
                 .left = atom(node(n.left)),
@@ -422,7 +422,7 @@ class Emitter {
       default:
         break;
     }
-    if (n.op < Op::kEqual) return {.run = n.op >= Op::kNegate ? Run::kUnary : Run::kBinary, .op = n.op};
+    if (n.op < ExprOp::kEqual) return {.run = n.op >= ExprOp::kNegate ? Run::kUnary : Run::kBinary, .op = n.op};
     if (!exact) return {.run = Run::kCompare, .op = n.op};
     return {.run = strings ? Run::kCompareStrings : Run::kCompareInts,
             .op = n.op,

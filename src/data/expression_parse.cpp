@@ -144,7 +144,7 @@ class Parser {
     std::snprintf(what, sizeof what, "%s needs %s, got %s", where, type_text(type), type_text(node(i).type));
     return error(at, what);
   }
-  Status combine(Op op, Type type, int left, int right, int* out) {
+  Status combine(ExprOp op, Type type, int left, int right, int* out) {
     Node n{op, type};
     n.left = left;
     n.right = right;
@@ -155,22 +155,22 @@ class Parser {
   Status parse_or(int* out) {
     if (++depth_ > kMaxDepth) return error(token_.at, "nested too deeply (64 levels)");
     GYR_TRY(parse_and(out));
-    while (is("or")) GYR_TRY(parse_logic(Op::kOr, out));
+    while (is("or")) GYR_TRY(parse_logic(ExprOp::kOr, out));
     depth_--;
     return {};
   }
   Status parse_and(int* out) {
     GYR_TRY(parse_not(out));
-    while (is("and")) GYR_TRY(parse_logic(Op::kAnd, out));
+    while (is("and")) GYR_TRY(parse_logic(ExprOp::kAnd, out));
     return {};
   }
-  Status parse_logic(Op op, int* out) {
+  Status parse_logic(ExprOp op, int* out) {
     size_t at = token_.at;
-    const char* word = op == Op::kOr ? "or" : "and";
+    const char* word = op == ExprOp::kOr ? "or" : "and";
     int right = -1;
     GYR_TRY(require(*out, Type::kCondition, at, word));
     GYR_TRY(advance());
-    GYR_TRY(op == Op::kOr ? parse_and(&right) : parse_not(&right));
+    GYR_TRY(op == ExprOp::kOr ? parse_and(&right) : parse_not(&right));
     GYR_TRY(require(right, Type::kCondition, at, word));
     return combine(op, Type::kCondition, *out, right, out);
   }
@@ -180,15 +180,15 @@ class Parser {
     for (; is("not"); count++) GYR_TRY(advance());
     GYR_TRY(parse_comparison(out));
     if (count) GYR_TRY(require(*out, Type::kCondition, at, "not"));
-    return count % 2 ? combine(Op::kNot, Type::kCondition, *out, -1, out) : Status();
+    return count % 2 ? combine(ExprOp::kNot, Type::kCondition, *out, -1, out) : Status();
   }
   Status parse_comparison(int* out) {
     GYR_TRY(parse_sum(out));
     if (is("is")) return parse_is_null(out);
     if (is("in") || is("not")) return parse_in(out);
-    static constexpr std::pair<const char*, Op> kSigns[] = {{"==", Op::kEqual},  {"!=", Op::kNotEqual},
-                                                            {"<", Op::kLess},    {"<=", Op::kLessEqual},
-                                                            {">", Op::kGreater}, {">=", Op::kGreaterEqual}};
+    static constexpr std::pair<const char*, ExprOp> kSigns[] = {{"==", ExprOp::kEqual},  {"!=", ExprOp::kNotEqual},
+                                                            {"<", ExprOp::kLess},    {"<=", ExprOp::kLessEqual},
+                                                            {">", ExprOp::kGreater}, {">=", ExprOp::kGreaterEqual}};
     auto sign = std::find_if(std::begin(kSigns), std::end(kSigns), [&](auto& s) { return is(s.first); });
     if (sign == std::end(kSigns)) return {};
     size_t at = token_.at;
@@ -198,7 +198,7 @@ class Parser {
     Type type = node(*out).type;
     if (type == Type::kList) return error(at, "lists are not compared; use `... in list`");
     GYR_TRY(require(right, type, at, sign->first));
-    if (type == Type::kCondition && sign->second > Op::kNotEqual)
+    if (type == Type::kCondition && sign->second > ExprOp::kNotEqual)
       return error(at, "conditions are compared with == and != only");
     for (auto& s : kSigns)
       if (is(s.first)) return error(token_.at, "comparisons do not chain; write a < b and b < c");
@@ -209,8 +209,8 @@ class Parser {
     bool negate = is("not");
     if (negate) GYR_TRY(advance());
     GYR_TRY(expect("null"));
-    GYR_TRY(combine(Op::kIsNull, Type::kCondition, *out, -1, out));
-    return negate ? combine(Op::kNot, Type::kCondition, *out, -1, out) : Status();
+    GYR_TRY(combine(ExprOp::kIsNull, Type::kCondition, *out, -1, out));
+    return negate ? combine(ExprOp::kNot, Type::kCondition, *out, -1, out) : Status();
   }
   Status parse_in(int* out) {
     bool negate = is("not");
@@ -222,7 +222,7 @@ class Parser {
     if (type != Type::kNumber && type != Type::kString) return error(at, "left of `in` stands a number or a string");
     if (is("[")) {
       GYR_TRY(parse_set(type));
-      Node n{Op::kInSet, Type::kCondition};
+      Node n{ExprOp::kInSet, Type::kCondition};
       n.left = *out;
       n.set = int(tree_.sets.size()) - 1;
       GYR_TRY(add(std::move(n), out));
@@ -232,9 +232,9 @@ class Parser {
       const ColumnSchema& list = columns_[size_t(node(right).column)];
       if ((physical_of(list.dtype) == Physical::kString) != (type == Type::kString))
         return error(at, type == Type::kString ? "the list holds numbers" : "the list holds strings");
-      GYR_TRY(combine(Op::kInList, Type::kCondition, *out, right, out));
+      GYR_TRY(combine(ExprOp::kInList, Type::kCondition, *out, right, out));
     }
-    return negate ? combine(Op::kNot, Type::kCondition, *out, -1, out) : Status();
+    return negate ? combine(ExprOp::kNot, Type::kCondition, *out, -1, out) : Status();
   }
   Status parse_set(Type type) {
     Set set;
@@ -242,7 +242,7 @@ class Parser {
     set.integers = !set.strings;
     do {
       GYR_TRY(advance());
-      Node literal{Op::kNumber, Type::kNumber};
+      Node literal{ExprOp::kNumber, Type::kNumber};
       size_t at = token_.at;
       GYR_TRY(parse_literal(&literal));
       if (literal.type != type) return error(at, "the list's values differ in type from what is looked for");
@@ -250,7 +250,7 @@ class Parser {
         set.texts.push_back(std::move(literal.text));
       else
         set.numbers.push_back(literal.number), set.ints.push_back(literal.integer);
-      set.integers &= literal.op == Op::kInteger;
+      set.integers &= literal.op == ExprOp::kInteger;
     } while (is(","));
     GYR_TRY(expect("]"));
     std::sort(set.ints.begin(), set.ints.end());
@@ -261,20 +261,20 @@ class Parser {
   }
   Status parse_sum(int* out) {
     GYR_TRY(parse_product(out));
-    while (is("+") || is("-")) GYR_TRY(parse_arithmetic(is("+") ? Op::kAdd : Op::kSubtract, out));
+    while (is("+") || is("-")) GYR_TRY(parse_arithmetic(is("+") ? ExprOp::kAdd : ExprOp::kSubtract, out));
     return {};
   }
   Status parse_product(int* out) {
     GYR_TRY(parse_unary(out));
-    while (is("*") || is("/")) GYR_TRY(parse_arithmetic(is("*") ? Op::kMultiply : Op::kDivide, out));
+    while (is("*") || is("/")) GYR_TRY(parse_arithmetic(is("*") ? ExprOp::kMultiply : ExprOp::kDivide, out));
     return {};
   }
-  Status parse_arithmetic(Op op, int* out) {
+  Status parse_arithmetic(ExprOp op, int* out) {
     size_t at = token_.at;
     int right = -1;
     GYR_TRY(require(*out, Type::kNumber, at, "arithmetic"));
     GYR_TRY(advance());
-    GYR_TRY(op <= Op::kSubtract ? parse_product(&right) : parse_unary(&right));
+    GYR_TRY(op <= ExprOp::kSubtract ? parse_product(&right) : parse_unary(&right));
     GYR_TRY(require(right, Type::kNumber, at, "arithmetic"));
     return combine(op, Type::kNumber, *out, right, out);
   }
@@ -285,7 +285,7 @@ class Parser {
     if (count % 2 && token_.kind == Token::kNumber) return parse_number(true, out);
     GYR_TRY(parse_primary(out));
     if (count) GYR_TRY(require(*out, Type::kNumber, at, "-"));
-    return count % 2 ? combine(Op::kNegate, Type::kNumber, *out, -1, out) : Status();
+    return count % 2 ? combine(ExprOp::kNegate, Type::kNumber, *out, -1, out) : Status();
   }
   Status parse_primary(int* out) {
     if (is("(")) {
@@ -295,7 +295,7 @@ class Parser {
     }
     if (token_.kind == Token::kNumber) return parse_number(false, out);
     if (token_.kind == Token::kString || is("true") || is("false")) {
-      Node n{Op::kBool, Type::kCondition};
+      Node n{ExprOp::kBool, Type::kCondition};
       GYR_TRY(parse_literal(&n));
       return add(std::move(n), out);
     }
@@ -303,18 +303,18 @@ class Parser {
     return unexpected("a value");
   }
   Status parse_number(bool negative, int* out) {
-    Node n{Op::kNumber, Type::kNumber};
+    Node n{ExprOp::kNumber, Type::kNumber};
     GYR_TRY(number_of(negative, &n));
     return add(std::move(n), out);
   }
   Status number_of(bool negative, Node* n) {
     std::string digits = (negative ? "-" : "") + std::string(token_.text);
     const char *begin = digits.data(), *end = begin + digits.size();
-    n->op = digits.find_first_of(".eE") == std::string::npos ? Op::kInteger : Op::kNumber;
+    n->op = digits.find_first_of(".eE") == std::string::npos ? ExprOp::kInteger : ExprOp::kNumber;
     auto read =
-        n->op == Op::kInteger ? std::from_chars(begin, end, n->integer) : std::from_chars(begin, end, n->number);
+        n->op == ExprOp::kInteger ? std::from_chars(begin, end, n->integer) : std::from_chars(begin, end, n->number);
     if (read.ec != std::errc() || read.ptr != end) return error(token_.at, "not a number that fits in 64 bits");
-    if (n->op == Op::kInteger) n->number = double(n->integer);
+    if (n->op == ExprOp::kInteger) n->number = double(n->integer);
     return advance();
   }
   Status parse_literal(Node* n) {
@@ -325,7 +325,7 @@ class Parser {
       return number_of(true, n);
     }
     if (token_.kind == Token::kString) {
-      n->op = Op::kString;
+      n->op = ExprOp::kString;
       n->type = Type::kString;
       for (size_t i = 0; i < token_.text.size(); i++) {
         n->text += token_.text[i];
@@ -334,7 +334,7 @@ class Parser {
       return advance();
     }
     if (!is("true") && !is("false")) return unexpected("a literal");
-    n->op = Op::kBool;
+    n->op = ExprOp::kBool;
     n->type = Type::kCondition;
     n->number = is("true");
     return advance();
@@ -346,7 +346,7 @@ class Parser {
     for (size_t i = 0; i < columns_.size(); i++) {
       if (columns_[i].name != name.text) continue;
       const ColumnSchema& c = columns_[i];
-      Node n{Op::kColumn, Type::kNumber};
+      Node n{ExprOp::kColumn, Type::kNumber};
       n.column = int(i);
       if (c.is_list)
         n.type = Type::kList;
@@ -362,12 +362,12 @@ class Parser {
     return error(name.at, what);
   }
   Status parse_call(const Token& name, int* out) {
-    static constexpr std::pair<const char*, Op> kFunctions[] = {{"min", Op::kMin}, {"max", Op::kMax},
-                                                                {"abs", Op::kAbs}, {"log", Op::kLog},
-                                                                {"exp", Op::kExp}, {"sqrt", Op::kSqrt}};
+    static constexpr std::pair<const char*, ExprOp> kFunctions[] = {{"min", ExprOp::kMin}, {"max", ExprOp::kMax},
+                                                                {"abs", ExprOp::kAbs}, {"log", ExprOp::kLog},
+                                                                {"exp", ExprOp::kExp}, {"sqrt", ExprOp::kSqrt}};
     auto f = std::find_if(std::begin(kFunctions), std::end(kFunctions), [&](auto& k) { return name.text == k.first; });
     if (f == std::end(kFunctions)) return error(name.at, "unknown function; there are min max abs log exp sqrt");
-    bool many = f->second == Op::kMin || f->second == Op::kMax;
+    bool many = f->second == ExprOp::kMin || f->second == ExprOp::kMax;
     int count = 0;
     do {
       GYR_TRY(advance());

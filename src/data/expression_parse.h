@@ -12,7 +12,7 @@
 namespace gyr::expression {
 
 enum class Type : uint8_t { kNumber, kCondition, kString, kList };
-enum class Op : uint8_t {
+enum class ExprOp : uint8_t {
   // Leaves.
   kNumber,
   kInteger,
@@ -47,7 +47,7 @@ enum class Op : uint8_t {
 };
 
 struct Node {
-  Op op;
+  ExprOp op;
   Type type;
   int left = -1, right = -1;  // positions in Tree::nodes
   int column = -1;
