@@ -45,7 +45,7 @@ GYR_API gyr_status gyr_index_create(gyr_runtime *runtime, const gyr_index_option
 /** Inserts or replaces vectors. Concurrent with searches: each search sees every id at most once, old or new.
  * @param index the index
  * @param ids [n], distinct within the call
- * @param vectors [n, dim] row-major, finite; not all zero under cosine
+ * @param vectors [n, dim] row-major, finite, norms up to 1e18; not all zero under cosine
  * @param n number of vectors
  * @param task nullable
  * @param err nullable
@@ -75,13 +75,13 @@ GYR_API gyr_status gyr_index_delete(gyr_index *index, const int64_t *ids, uint64
 typedef struct gyr_search_args {
   uint32_t struct_size;
   uint32_t k;               /**< 1..65536 */
-  const float *queries;     /**< [n, dim] row-major, finite */
+  const float *queries;     /**< [n, dim] row-major, finite, norms up to 1e18; not all zero under cosine */
   uint64_t n;
-  uint32_t effort;          /**< graph: candidate pool, >= k; 0 = max(2k, 64). More = better recall, slower */
+  uint32_t effort;          /**< graph: candidate pool; 0 = max(2k, 64), less than k acts as k. More = better recall, slower */
   uint32_t exact;           /**< 1 = scan everything */
   const uint64_t *filter;   /**< bitmap over slots (see gyr_index_slots), bit set = allowed; NULL = all */
   uint64_t filter_bits;     /**< bits in filter; slots beyond it are not allowed */
-  int64_t *out_ids;         /**< [n, k] */
+  int64_t *out_ids;         /**< [n, k]; -1 where fewer than k exist (also a legal id: go by out_counts) */
   float *out_scores;        /**< [n, k]; NaN where fewer than k exist */
   uint32_t *out_counts;     /**< [n] results found per query */
 } gyr_search_args;

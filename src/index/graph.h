@@ -1,0 +1,94 @@
+// A navigable graph over the slots: one layer, a fixed number of links per node, entered through pivots. Nodes are
+// inserted by searching for their neighbours and keeping a diverse choice of them (Malkov & Yashunin 2018, algorithm
+// 4).
+//
+// Inner product: a graph built by inner product alone starves, because a few long vectors hide all others (Morozov &
+// Babenko 2018; Liu et al. 2019, ip-NSW+). Half of the links are therefore chosen by inner product and the rest by
+// Euclidean distance, and the pivots are the longest vectors plus random ones.
+//
+// No locks: the writer computes edits while only readers run, then applies them while none does.
+#pragma once
+
+#include <span>
+
+#include "exec/runtime.h"
+#include "index/scan.h"
+
+namespace gyr::index {
+
+struct Candidate {
+  float score;
+  uint32_t slot;  // top bit: expanded
+};
+
+// Reusable memory of one walk.
+struct WalkScratch {
+  explicit WalkScratch(std::pmr::memory_resource* m)
+      : visited(m), pool(Aligned<Candidate>(m)), at(Aligned<uint32_t>(m)), scores(Aligned<float>(m)) {}
+  Marks visited;
+  Array<Candidate> pool;  // best first
+  Array<uint32_t> at;
+  Array<float> scores;
+};
+
+class Graph {
+ public:
+  static constexpr uint32_t kPivots = 256;
+  Graph(std::pmr::memory_resource* memory, const Store& store, uint32_t width, uint32_t effort, uint64_t seed);
+
+  void reserve(uint64_t slots) { grow(&links, slots * width); }
+
+  // Walks from the pivots with a pool of `effort` candidates, offering every allowed slot to `top` (null: the caller
+  // takes the pool). Scores by minus the squared distance when `l2`.
+  void walk(const float* query, bool l2, uint32_t effort, const Allowed* allowed, TopK* top, WalkScratch* s) const;
+
+  // Inserts a group whose rows are in the store: prepare() makes all memory ready and forgets the group's old links,
+  // compute() finds the new ones (parallel, beside readers), apply() writes them.
+  uint32_t group_limit() const;
+  void prepare(std::span<const uint32_t> group, uint32_t workers);
+  void detach(std::span<const uint32_t> group);
+  void compute(Runtime* runtime);
+  void apply();
+
+  uint64_t bytes() const { return links.capacity() * 4 + (top_pivots.capacity() + random_pivots.capacity()) * 4; }
+  std::span<const uint32_t> links_of(uint32_t slot) const;
+
+  const uint32_t width;   // links per node
+  const uint32_t effort;  // candidates while inserting
+  const uint64_t seed;
+  Array<uint32_t> links;  // [slots, width], unused ones kNone at the end
+  Array<uint32_t> top_pivots, random_pivots;
+
+ private:
+  struct Edit {
+    uint32_t target, add;
+    bool operator==(const Edit&) const = default;
+    auto operator<=>(const Edit&) const = default;
+  };
+  struct Worker {
+    explicit Worker(std::pmr::memory_resource* m)
+        : walk(m), candidates(Aligned<Candidate>(m)), scores(Aligned<float>(m)), ids(Aligned<uint32_t>(m)) {}
+    WalkScratch walk;
+    Array<Candidate> candidates;
+    Array<float> scores;
+    Array<uint32_t> ids;
+  };
+  void pool_offer(WalkScratch* s, uint32_t limit, float score, uint32_t slot, size_t* next) const;
+  void choose(std::span<const Candidate> from, bool l2, uint32_t limit, uint32_t* out, uint32_t* n) const;
+  void choose_among(uint32_t node, Worker* w, uint32_t* out) const;
+  void find_neighbours(uint32_t node, Worker* w, uint32_t* out) const;
+  void edit_target(size_t first, size_t last, Worker* w, uint32_t* out) const;
+  void add_pivot(uint32_t slot);
+  template <class Body>
+  void spread(Runtime* runtime, size_t n, const Body& body);
+
+  std::pmr::memory_resource* memory_;
+  const Store& store_;
+  // The group under insertion.
+  Array<uint32_t> group_, old_links_, new_links_, target_links_;
+  Array<Edit> edits_;
+  Array<uint32_t> starts_;
+  std::vector<Worker> workers_;
+};
+
+}  // namespace gyr::index

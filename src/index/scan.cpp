@@ -1,0 +1,54 @@
+#include "index/scan.h"
+
+#include <cmath>
+
+#include "base/math.h"
+
+namespace gyr::index {
+
+void TopK::finish(int64_t* ids, float* scores, uint32_t* count) {
+  std::sort_heap(hits_.begin(), hits_.end(), better);
+  for (uint32_t i = 0; i < k_; i++) {
+    ids[i] = i < hits_.size() ? hits_[i].id : -1;
+    scores[i] = i < hits_.size() ? hits_[i].score : NAN;
+  }
+  *count = uint32_t(hits_.size());
+}
+
+uint64_t Allowed::count() const {
+  if (!filter) return store->count;
+  uint64_t n = 0, words = std::min<uint64_t>(store->alive.size(), div_up(filter_bits, 64));
+  for (uint64_t w = 0; w < words; w++) n += uint64_t(std::popcount(word(w)));
+  return n;
+}
+
+Status scan(const Store& store, const float* query, const Allowed& allowed, TopK* top, const gyr_task* task) {
+  bool l2 = store.metric == GYR_METRIC_L2;
+  auto score_rows = l2 ? store.ops->l2_rows : store.ops->dot_rows;
+  auto score_at = l2 ? store.ops->l2_rows_at : store.ops->dot_rows_at;
+  float scores[kBlock];
+  uint32_t at[kBlock];
+  for (uint32_t first = 0; first < store.slots(); first += kBlock) {
+    if (first % (kBlock * 64) == 0) GYR_TRY(check(task));
+    uint32_t n = std::min(kBlock, store.slots() - first), picked = 0;
+    for (uint32_t w = first / 64; w < div_up(first + n, 64); w++)
+      for (uint64_t bits = allowed.word(w); bits; bits &= bits - 1)
+        at[picked++] = w * 64 + uint32_t(std::countr_zero(bits));
+    if (picked == 0) continue;
+    // Reading on is faster than jumping unless most rows are left out.
+    bool whole = picked * 3 >= n;
+    if (whole)
+      score_rows(query, store.row(first), n, store.dim, store.stride, scores);
+    else
+      score_at(query, store.rows.data(), at, picked, store.dim, store.stride, scores);
+    for (uint32_t i = 0; i < picked; i++) {
+      float score = scores[whole ? at[i] - first : i];
+      if (score < top->bar()) continue;
+      if (allowed.excluded && allowed.excluded->has(at[i])) continue;
+      top->offer(score, store.ids[at[i]]);
+    }
+  }
+  return {};
+}
+
+}  // namespace gyr::index

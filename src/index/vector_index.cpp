@@ -1,0 +1,141 @@
+#include "index/vector_index.h"
+
+#include <algorithm>
+#include <exception>
+
+#include "base/math.h"
+
+namespace gyr {
+
+Result<std::shared_ptr<Index>> Index::create(std::shared_ptr<Runtime> runtime, const gyr_index_options& options) {
+  gyr_index_options complete = options;
+  GYR_TRY(index::complete_options(&complete));
+  return std::shared_ptr<Index>(std::make_shared<index::VectorIndex>(std::move(runtime), complete));
+}
+
+namespace index {
+
+Status complete_options(gyr_index_options* o) {
+  auto range = [](const char* name, uint64_t value, uint64_t low, uint64_t high) -> Status {
+    if (value >= low && value <= high) return {};
+    return fail(GYR_E_OUT_OF_RANGE, "index", "%s is %llu; expected %llu..%llu", name, (unsigned long long)value,
+                (unsigned long long)low, (unsigned long long)high);
+  };
+  if (o->metric == GYR_METRIC_DEFAULT) o->metric = GYR_METRIC_IP;
+  if (o->kind == GYR_INDEX_DEFAULT) o->kind = GYR_INDEX_GRAPH;
+  if (o->degree == 0) o->degree = 16;
+  if (o->build_effort == 0) o->build_effort = 200;
+  if (o->seed == 0) o->seed = 0x67797266616c636f;
+  if (o->metric < GYR_METRIC_IP || o->metric > GYR_METRIC_L2)
+    return fail(GYR_E_INVALID_ARGUMENT, "index", "metric is %d; use one of GYR_METRIC_*", o->metric);
+  if (o->kind < GYR_INDEX_EXACT || o->kind > GYR_INDEX_GRAPH)
+    return fail(GYR_E_INVALID_ARGUMENT, "index", "kind is %d; use one of GYR_INDEX_*", o->kind);
+  GYR_TRY(range("dim", o->dim, 1, 65536));
+  GYR_TRY(range("degree", o->degree, 4, 128));
+  GYR_TRY(range("build_effort", o->build_effort, 8, 4096));
+  return range("reserve", o->reserve, 0, kMaxSlots);
+}
+
+VectorIndex::VectorIndex(std::shared_ptr<Runtime> runtime, const gyr_index_options& options)
+    : runtime_(std::move(runtime)),
+      options_(options),
+      store_(runtime_->memory(), options.dim, options.metric),
+      staged_(Aligned<float>(runtime_->memory())),
+      group_(Aligned<uint32_t>(runtime_->memory())) {
+  if (options_.kind == GYR_INDEX_GRAPH)
+    graph_.emplace(runtime_->memory(), store_, options_.degree * 2, options_.build_effort, options_.seed);
+  store_.reserve(options_.reserve);
+  if (graph_) graph_->reserve(options_.reserve);
+}
+
+Status VectorIndex::check_batch(const int64_t* ids, const float* vectors, uint64_t n) const {
+  Array<float> row(store_.stride, 0, Aligned<float>(runtime_->memory()));
+  for (uint64_t i = 0; i < n; i++)
+    if (!store_.prepare(vectors + i * store_.dim, row.data()))
+      return store_.refuse(vectors + i * store_.dim, "vectors", i);
+  if (n < 2) return {};
+  Array<int64_t> sorted(ids, ids + n, Aligned<int64_t>(runtime_->memory()));
+  std::sort(sorted.begin(), sorted.end());
+  auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+  if (twice == sorted.end()) return {};
+  return fail(GYR_E_INVALID_ARGUMENT, "index", "id %lld occurs twice in one call; pass each id once",
+              (long long)*twice);
+}
+
+Status VectorIndex::upsert(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task) {
+  if (n >= kMaxSlots) return fail(GYR_E_RESOURCE_EXHAUSTED, "index", "an index holds fewer than 2^31 vectors");
+  GYR_TRY(check_batch(ids, vectors, n));
+  std::lock_guard writer(writer_);
+  uint64_t fresh = 0;
+  for (uint64_t i = 0; i < n; i++) fresh += store_.map.find(ids[i]) == kNone;
+  fresh -= std::min<uint64_t>(fresh, store_.free_slots.size());
+  if (store_.slots() + fresh >= kMaxSlots)
+    return fail(GYR_E_RESOURCE_EXHAUSTED, "index", "an index holds fewer than 2^31 vectors");
+  {
+    std::unique_lock exclusive(gate_);
+    store_.reserve(fresh);
+    if (graph_) graph_->reserve(store_.slots() + fresh);
+  }
+  set_phase(task, "upsert", n);
+  for (uint64_t done = 0; done < n;) {
+    GYR_TRY(check(task));
+    uint32_t group = uint32_t(std::min<uint64_t>(n - done, graph_ ? graph_->group_limit() : 256));
+    insert_group(ids + done, vectors + done * store_.dim, group);
+    done += group;
+    advance(task, group);
+  }
+  return {};
+}
+
+// May throw for want of memory, but only before it changes anything.
+void VectorIndex::insert_group(const int64_t* ids, const float* vectors, uint32_t n) {
+  staged_.resize(uint64_t(n) * store_.stride);
+  group_.resize(n);
+  if (graph_) graph_->prepare(group_, runtime_->concurrency());
+  for (uint32_t i = 0; i < n; i++)
+    store_.prepare(vectors + uint64_t(i) * store_.dim, staged_.data() + uint64_t(i) * store_.stride);
+  {
+    std::unique_lock exclusive(gate_);
+    for (uint32_t i = 0; i < n; i++) {
+      uint32_t old = store_.map.find(ids[i]);
+      group_[i] = old == kNone ? store_.take_slot() : old;
+      store_.write_row(group_[i], staged_.data() + uint64_t(i) * store_.stride);
+    }
+    if (graph_) graph_->detach(group_);
+  }
+  if (graph_) graph_->compute(runtime_.get());
+  std::unique_lock exclusive(gate_);
+  if (graph_) graph_->apply();
+  for (uint32_t i = 0; i < n; i++)
+    if (store_.map.find(ids[i]) == kNone) store_.publish(group_[i], ids[i]);
+}
+
+Status VectorIndex::remove(const int64_t* ids, uint64_t n, uint64_t* removed) {
+  std::lock_guard writer(writer_);
+  std::unique_lock exclusive(gate_);
+  uint64_t count = 0;
+  for (uint64_t i = 0; i < n; i++) count += store_.remove(ids[i]);
+  if (removed) *removed = count;
+  return {};
+}
+
+void VectorIndex::slots(const int64_t* ids, uint64_t n, int64_t* out) const {
+  std::shared_lock shared(gate_);
+  for (uint64_t i = 0; i < n; i++) {
+    uint32_t slot = store_.map.find(ids[i]);
+    out[i] = slot == kNone ? -1 : int64_t(slot);
+  }
+}
+
+void VectorIndex::fill_info(gyr_index_info* info) const {
+  std::shared_lock shared(gate_);
+  info->dim = store_.dim;
+  info->metric = store_.metric;
+  info->kind = options_.kind;
+  info->count = store_.count;
+  info->slots = store_.slots();
+  info->bytes = store_.bytes() + (graph_ ? graph_->bytes() : 0);
+}
+
+}  // namespace index
+}  // namespace gyr

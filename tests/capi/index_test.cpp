@@ -1,0 +1,123 @@
+#include <gtest/gtest.h>
+#include <gyr/gyr.h>
+
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace {
+
+struct IndexApi : testing::Test {
+  void SetUp() override {
+    ASSERT_EQ(gyr_runtime_create(nullptr, &runtime, &err), GYR_OK) << err.message;
+    options.struct_size = sizeof options;
+    options.dim = 3;
+    ASSERT_EQ(gyr_index_create(runtime, &options, &index, &err), GYR_OK) << err.message;
+    args.struct_size = sizeof args;
+    args.k = 2;
+    args.queries = query;
+    args.n = 1;
+    args.out_ids = ids;
+    args.out_scores = scores;
+    args.out_counts = &count;
+  }
+  void TearDown() override {
+    gyr_runtime_destroy(runtime);  // parents first: the index keeps what it needs
+    gyr_index_destroy(index);
+  }
+  gyr_error err = GYR_ERROR_INIT;
+  gyr_runtime* runtime = nullptr;
+  gyr_index* index = nullptr;
+  gyr_index_options options{};
+  gyr_search_args args{};
+  float query[3] = {1, 0, 0}, scores[2] = {};
+  int64_t ids[2] = {};
+  uint32_t count = 0;
+};
+
+TEST_F(IndexApi, InsertSearchDeleteSaveOpen) {
+  int64_t keys[] = {30, 10, 20};
+  float vectors[] = {1, 0, 0, 1, 5, 5, 0, 1, 0};
+  ASSERT_EQ(gyr_index_upsert(index, keys, vectors, 3, nullptr, &err), GYR_OK) << err.message;
+  ASSERT_EQ(gyr_index_search(index, &args, nullptr, &err), GYR_OK) << err.message;
+  EXPECT_EQ(count, 2u);
+  EXPECT_EQ(ids[0], 10);  // ties: smaller id first
+  EXPECT_EQ(ids[1], 30);
+  int64_t slots[2], wanted[] = {20, 99};
+  ASSERT_EQ(gyr_index_slots(index, wanted, 2, slots, &err), GYR_OK);
+  EXPECT_EQ(slots[1], -1);
+  uint64_t filter = uint64_t(1) << slots[0];
+  args.filter = &filter;
+  args.filter_bits = 3;
+  ASSERT_EQ(gyr_index_search(index, &args, nullptr, &err), GYR_OK);
+  EXPECT_EQ(count, 1u);
+  EXPECT_EQ(ids[0], 20);
+  EXPECT_EQ(ids[1], -1);
+  EXPECT_TRUE(std::isnan(scores[1]));
+  args.filter = nullptr;
+  args.filter_bits = 0;
+  uint64_t deleted;
+  int64_t gone[] = {10, 11};
+  ASSERT_EQ(gyr_index_delete(index, gone, 2, &deleted, &err), GYR_OK);
+  EXPECT_EQ(deleted, 1u);
+
+  std::string path = testing::TempDir() + "gyr_index_api_test.gyr";
+  ASSERT_EQ(gyr_index_save(index, path.c_str(), &err), GYR_OK) << err.message;
+  gyr_index* opened = nullptr;
+  ASSERT_EQ(gyr_index_open(runtime, path.c_str(), &opened, &err), GYR_OK) << err.message;
+  ASSERT_EQ(gyr_index_search(opened, &args, nullptr, &err), GYR_OK);
+  EXPECT_EQ(ids[0], 30);
+  EXPECT_EQ(ids[1], 20);
+  gyr_index_info info{};
+  info.struct_size = sizeof info;
+  ASSERT_EQ(gyr_index_get_info(opened, &info, &err), GYR_OK);
+  EXPECT_EQ(info.count, 2u);
+  EXPECT_EQ(info.slots, 3u);
+  EXPECT_EQ(info.metric, GYR_METRIC_IP);
+  EXPECT_EQ(info.kind, GYR_INDEX_GRAPH);
+  EXPECT_GT(info.bytes, 0u);
+  gyr_index_destroy(opened);
+  std::remove(path.c_str());
+  EXPECT_EQ(gyr_index_open(runtime, path.c_str(), &opened, &err), GYR_E_IO);
+}
+
+TEST_F(IndexApi, WrongArgumentsGiveStatuses) {
+  float vector[3] = {1, 2, 3};
+  int64_t id = 1;
+  gyr_index* out = nullptr;
+  EXPECT_EQ(gyr_index_create(nullptr, &options, &out, &err), GYR_E_INVALID_HANDLE);
+  EXPECT_EQ(gyr_index_create(runtime, nullptr, &out, &err), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(gyr_index_create(runtime, &options, nullptr, &err), GYR_E_INVALID_ARGUMENT);
+  options.struct_size = 1;
+  EXPECT_EQ(gyr_index_create(runtime, &options, &out, &err), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(out, nullptr);
+  EXPECT_EQ(gyr_index_upsert(nullptr, &id, vector, 1, nullptr, &err), GYR_E_INVALID_HANDLE);
+  EXPECT_EQ(gyr_index_upsert(index, nullptr, vector, 1, nullptr, &err), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(gyr_index_upsert(index, &id, nullptr, 1, nullptr, &err), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(gyr_index_upsert(index, nullptr, nullptr, 0, nullptr, nullptr), GYR_OK);
+  EXPECT_EQ(gyr_index_upsert(index, &id, vector, UINT64_MAX / 2, nullptr, &err), GYR_E_OUT_OF_RANGE);
+  EXPECT_EQ(gyr_index_search(index, nullptr, nullptr, &err), GYR_E_INVALID_ARGUMENT);
+  for (auto field : {&args.k, &args.exact}) {
+    uint32_t old = *field;
+    *field = 70000;
+    EXPECT_EQ(gyr_index_search(index, &args, nullptr, &err), GYR_E_OUT_OF_RANGE);
+    *field = old;
+  }
+  args.filter_bits = 5;
+  EXPECT_EQ(gyr_index_search(index, &args, nullptr, &err), GYR_E_INVALID_ARGUMENT);
+  args.filter_bits = 0;
+  args.out_counts = nullptr;
+  EXPECT_EQ(gyr_index_search(index, &args, nullptr, &err), GYR_E_INVALID_ARGUMENT);
+  args.out_counts = &count;
+  query[1] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(gyr_index_search(index, &args, nullptr, &err), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(gyr_index_get_info(index, nullptr, &err), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(gyr_index_save(index, nullptr, &err), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(gyr_index_save(index, "/nonexistent/folder/x", &err), GYR_E_IO);
+  EXPECT_EQ(gyr_index_open(runtime, nullptr, &out, &err), GYR_E_INVALID_ARGUMENT);
+  gyr_index_destroy(nullptr);
+}
+
+}  // namespace

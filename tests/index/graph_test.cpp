@@ -1,0 +1,259 @@
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <thread>
+
+#include "io/container.h"
+#include "tests/index/fixture.h"
+
+static std::atomic<uint64_t> g_news{0};
+[[gnu::noinline]] void* operator new(size_t n) {
+  g_news++;
+  if (void* p = std::malloc(n ? n : 1)) return p;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, size_t) noexcept { std::free(p); }
+
+namespace gyr::test {
+namespace {
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr uint64_t kN = 6000;
+#else
+constexpr uint64_t kN = 20000;
+#endif
+constexpr uint32_t kDim = 64, kQueries = 100, kK = 10;
+
+struct Case {
+  gyr_metric metric;
+  double spread;
+};
+class GraphTest : public testing::TestWithParam<Case> {};
+
+std::vector<int64_t> numbers(uint64_t n, int64_t first = 0) {
+  std::vector<int64_t> ids(n);
+  for (uint64_t i = 0; i < n; i++) ids[i] = first + int64_t(i);
+  return ids;
+}
+
+TEST_P(GraphTest, RecallAtDefaultsWithFiltersAndChurn) {
+  auto [metric, spread] = GetParam();
+  auto index = make_index(make_runtime(2), kDim, metric, GYR_INDEX_GRAPH);
+  auto data = mixture(kN, kDim, 1, spread);
+  auto ids = numbers(kN);
+  ASSERT_TRUE(index->upsert(ids.data(), data.data(), kN, nullptr).ok());
+  auto queries = mixture(kQueries, kDim, 2);
+  auto measure = [&](const uint64_t* filter) {
+    Index::Query q{queries.data(), kQueries, kK, 0, false, filter, filter ? kN : 0};
+    auto got = search(*index, q);
+    q.exact = true;
+    auto truth = search(*index, q);
+    EXPECT_EQ(got.counts, truth.counts);
+    for (uint32_t c : got.counts) EXPECT_EQ(c, kK);
+    return recall(got, truth, kK);
+  };
+  double plain = measure(nullptr);
+  RecordProperty("recall", std::to_string(plain));
+  EXPECT_GE(plain, 0.95);
+  Random random(3);
+  for (double share : {0.5, 0.1, 0.01, 0.003}) {
+    std::vector<uint64_t> filter((kN + 63) / 64, 0);
+    for (uint64_t i = 0; i < kN; i++)
+      if (random.uniform() < share) filter[i / 64] |= uint64_t(1) << (i % 64);
+    EXPECT_GE(measure(filter.data()), plain - 0.01) << "share " << share;
+  }
+  // Replace half, delete a quarter.
+  auto fresh = mixture(kN / 2, kDim, 4, spread);
+  ASSERT_TRUE(index->upsert(ids.data(), fresh.data(), kN / 2, nullptr).ok());
+  uint64_t removed;
+  ASSERT_TRUE(index->remove(ids.data() + kN / 4, kN / 4, &removed).ok());
+  EXPECT_EQ(removed, kN / 4);
+  EXPECT_GE(measure(nullptr), 0.95) << "after deletes";
+  // New ids take the slots of deleted ones.
+  auto more = numbers(kN / 4, 1000000);
+  ASSERT_TRUE(index->upsert(more.data(), fresh.data(), kN / 4, nullptr).ok());
+  gyr_index_info info{};
+  index->fill_info(&info);
+  EXPECT_EQ(info.slots, kN);
+  EXPECT_GE(measure(nullptr), 0.95) << "after reuse";
+}
+INSTANTIATE_TEST_SUITE_P(All, GraphTest,
+                         testing::Values(Case{GYR_METRIC_L2, 0}, Case{GYR_METRIC_IP, 0}, Case{GYR_METRIC_IP, 0.7},
+                                         Case{GYR_METRIC_COSINE, 0.3}));
+
+TEST(Graph, SameInputSameGraphForAnyThreadsAndThroughAFile) {
+  std::vector<uint8_t> first;
+  auto data = mixture(3000, 16, 1);
+  auto ids = numbers(3000);
+  for (uint32_t threads : {1u, 2u}) {
+    auto runtime = make_runtime(threads);
+    auto index = make_index(runtime, 16, GYR_METRIC_IP, GYR_INDEX_GRAPH);
+    ASSERT_TRUE(index->upsert(ids.data(), data.data(), 3000, nullptr).ok());
+    ASSERT_TRUE(index->remove(ids.data() + 5, 300, nullptr).ok());
+    ASSERT_TRUE(index->upsert(ids.data(), data.data() + 160, 100, nullptr).ok());
+    ContainerWriter writer;
+    ASSERT_TRUE(index->save(&writer, "index").ok());
+    auto bytes = writer.serialize();
+    ASSERT_TRUE(bytes.ok());
+    if (first.empty()) first = *bytes;
+    EXPECT_EQ(*bytes, first);
+    auto file = Container::parse(*bytes);
+    ASSERT_TRUE(file.ok());
+    auto loaded = Index::load(runtime, **file, "index");
+    ASSERT_TRUE(loaded.ok()) << loaded.status().message();
+    // The loaded index goes on exactly as the saved one does.
+    for (auto& i : {index, *loaded}) ASSERT_TRUE(i->upsert(ids.data(), data.data() + 320, 200, nullptr).ok());
+    ContainerWriter a, b;
+    ASSERT_TRUE(index->save(&a, "index").ok() && (*loaded)->save(&b, "index").ok());
+    EXPECT_EQ(*a.serialize(), *b.serialize());
+  }
+}
+
+// Flips bytes inside the section under a right checksum: loading may succeed or say CORRUPT, never crash.
+TEST(Graph, DamagedSectionsAreRefusedOrHarmless) {
+  auto runtime = make_runtime(1);
+  for (gyr_metric metric : {GYR_METRIC_L2, GYR_METRIC_COSINE}) {
+    auto index = make_index(runtime, 4, metric, GYR_INDEX_GRAPH);
+    auto data = gaussian(100, 4, 1);
+    auto ids = numbers(100);
+    ASSERT_TRUE(index->upsert(ids.data(), data.data(), 100, nullptr).ok());
+    ContainerWriter writer;
+    ASSERT_TRUE(index->save(&writer, "index").ok());
+    auto file = Container::parse(*writer.serialize());
+    auto good = *(*file)->read("index", "IDX1");
+    Random random(5);
+    int refused = 0;
+    for (int round = 0; round < 3000; round++) {
+      auto bytes = good;
+      if (round % 10 == 0)
+        bytes.resize(random.below(bytes.size()));
+      else
+        for (uint64_t i = 0; i < 1 + random.below(4); i++)
+          bytes[round % 3 ? random.below(bytes.size()) : random.below(60)] = uint8_t(random.next());
+      ContainerWriter w;
+      ASSERT_TRUE(w.add("index", "IDX1", bytes).ok());
+      auto damaged = Container::parse(*w.serialize());
+      ASSERT_TRUE(damaged.ok());
+      auto loaded = Index::load(runtime, **damaged, "index");
+      if (!loaded.ok()) {
+        EXPECT_EQ(loaded.status().code(), GYR_E_CORRUPT) << loaded.status().message();
+        refused++;
+        continue;
+      }
+      gyr_index_info info{};
+      (*loaded)->fill_info(&info);
+      std::vector<float> q(info.dim, 1.0f);
+      search(**loaded, {q.data(), 1, 5});
+    }
+    EXPECT_GT(refused, 300);
+  }
+}
+
+TEST(Graph, RandomOperationsAgreeWithAModel) {
+  const uint32_t dim = 5;
+  for (gyr_metric metric : {GYR_METRIC_IP, GYR_METRIC_COSINE, GYR_METRIC_L2}) {
+    auto index = make_index(make_runtime(2), dim, metric, GYR_INDEX_GRAPH);
+    auto scratch = index->make_scratch();
+    Model model;
+    Random random(uint64_t(metric) + 10);
+    for (int step = 0; step < 400; step++) {
+      std::set<int64_t> chosen;
+      for (uint64_t i = random.below(40); i > 0; i--) chosen.insert(int64_t(random.below(3000)));
+      std::vector<int64_t> ids(chosen.begin(), chosen.end());
+      if (random.below(3) > 0) {
+        auto v = gaussian(ids.size() + 1, dim, random.next());
+        ASSERT_TRUE(index->upsert(ids.data(), v.data(), ids.size(), nullptr).ok());
+        for (size_t i = 0; i < ids.size(); i++) model[ids[i]] = {v.begin() + i * dim, v.begin() + (i + 1) * dim};
+      } else {
+        uint64_t removed, expected = 0;
+        ASSERT_TRUE(index->remove(ids.data(), ids.size(), &removed).ok());
+        for (int64_t id : ids) expected += model.erase(id);
+        ASSERT_EQ(removed, expected);
+      }
+      auto q = gaussian(1, dim, random.next());
+      bool exact = step % 2;
+      auto f = search(*index, {q.data(), 1, 10, 10, exact}, scratch.get());
+      auto want = oracle(model, metric, q.data(), dim, [](int64_t) { return true; });
+      ASSERT_EQ(f.counts[0], std::min<size_t>(10, model.size()));
+      std::set<int64_t> seen;
+      for (uint32_t i = 0; i < f.counts[0]; i++) {
+        ASSERT_TRUE(model.count(f.ids[i]) && seen.insert(f.ids[i]).second);
+        ASSERT_NEAR(f.scores[i], score(metric, q.data(), model[f.ids[i]].data(), dim), 1e-4);
+        if (exact) {
+          ASSERT_NEAR(f.scores[i], want[i].first, 1e-4);
+        }
+      }
+    }
+  }
+}
+
+TEST(Graph, SearchWithScratchAllocatesNothing) {
+  auto runtime = make_runtime(1);
+  auto index = make_index(runtime, 16, GYR_METRIC_IP, GYR_INDEX_GRAPH);
+  auto data = mixture(5000, 16, 1);
+  auto ids = numbers(5000);
+  ASSERT_TRUE(index->upsert(ids.data(), data.data(), 5000, nullptr).ok());
+  auto scratch = index->make_scratch();
+  int64_t out[10], offsets[2] = {0, 3};
+  float scores[10];
+  uint32_t count;
+  auto once = [&](int i) {
+    Index::Query q{data.data() + i * 16, 1, 10, 0, i % 2 == 0, nullptr, 0, ids.data(), offsets};
+    return index->search(q, scratch.get(), nullptr, out, scores, &count).ok();
+  };
+  for (int i = 0; i < 10; i++) ASSERT_TRUE(once(i));
+  gyr_runtime_info before{}, after{};
+  runtime->fill_info(&before);
+  uint64_t news = g_news;
+  bool ok = true;
+  for (int i = 0; i < 100; i++) ok &= once(i);
+  EXPECT_EQ(g_news, news);
+  runtime->fill_info(&after);
+  EXPECT_EQ(before.memory_peak, after.memory_peak);
+  EXPECT_TRUE(ok);
+}
+
+TEST(Graph, ABudgetTooSmallLeavesTheIndexAsItWas) {
+  auto runtime = make_runtime(1, 3 << 20);
+  auto index = make_index(runtime, 32, GYR_METRIC_L2, GYR_INDEX_GRAPH);
+  auto data = gaussian(20000, 32, 1);
+  auto ids = numbers(20000);
+  ASSERT_TRUE(index->upsert(ids.data(), data.data(), 1000, nullptr).ok());
+  EXPECT_THROW((void)index->upsert(ids.data(), data.data(), 20000, nullptr), BudgetExceeded);
+  gyr_index_info info{};
+  index->fill_info(&info);
+  EXPECT_EQ(info.count, 1000u);
+  EXPECT_EQ(search(*index, {data.data(), 1, 10}).counts[0], 10u);
+}
+
+TEST(Graph, SearchesBesideWriters) {
+  const uint32_t dim = 16;
+  auto index = make_index(make_runtime(2), dim, GYR_METRIC_L2, GYR_INDEX_GRAPH);
+  auto data = mixture(4000, dim, 1);
+  auto ids = numbers(4000);
+  ASSERT_TRUE(index->upsert(ids.data(), data.data(), 2500, nullptr).ok());
+  std::atomic<bool> done{false};
+  std::vector<std::thread> readers;
+  for (int t = 0; t < 2; t++)
+    readers.emplace_back([&, t] {
+      Random random{uint64_t(t)};
+      while (!done) {
+        auto f = search(*index, {data.data() + random.below(3000) * dim, 3, 5, uint32_t(random.below(2) * 20)});
+        for (uint32_t c : f.counts) ASSERT_EQ(c, 5u);
+        for (uint32_t q = 0; q < 3; q++)
+          ASSERT_EQ(std::set<int64_t>(f.ids.begin() + q * 5, f.ids.begin() + q * 5 + 5).size(), 5u);
+      }
+    });
+  Random random(9);
+  for (int round = 0; round < 30; round++) {
+    uint64_t first = random.below(3900);
+    ASSERT_TRUE(index->upsert(ids.data() + first, data.data() + random.below(3900) * dim, 100, nullptr).ok());
+    ASSERT_TRUE(index->remove(ids.data() + random.below(3950), 50, nullptr).ok());
+  }
+  done = true;
+  for (auto& r : readers) r.join();
+}
+
+}  // namespace
+}  // namespace gyr::test
