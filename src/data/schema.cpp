@@ -83,7 +83,6 @@ Status read_column(const Json& json, const std::string& path, ColumnSchema* out)
   GYR_TRY(r.integer("cardinality", 0, INT64_MAX, &out->cardinality));
   int64_t given = -1;
   GYR_TRY(r.integer("embedding_size", 0, INT64_MAX, &given));
-  r.value("statistics");  // what a workflow learned: for reports, not part of the type
   if (given >= 0 && given != (out->cardinality ? embedding_size(out->cardinality) : 0))
     return r.error("embedding_size", "does not follow from the cardinality; leave it out");
   GYR_TRY(r.string("domain", &out->domain));

@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <new>
 
-#include "bundle/world.h"
+#include "tests/bundle/world.h"
 
 namespace {
 std::atomic<int64_t> allocations{0};

@@ -4,7 +4,7 @@
 #include <fstream>
 #include <thread>
 
-#include "bundle/world.h"
+#include "tests/bundle/world.h"
 
 namespace gyr::test {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <set>
 
-#include "bundle/world.h"
+#include "tests/bundle/world.h"
 
 namespace gyr::test {
 namespace {

@@ -1,7 +1,7 @@
 // Serving graphs that are wrong: each mistake is named with its path. And string catalogues.
 #include <cstring>
 
-#include "bundle/world.h"
+#include "tests/bundle/world.h"
 #include "pipeline/pipeline.h"
 
 namespace gyr::test {
