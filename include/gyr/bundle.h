@@ -135,7 +135,7 @@ GYR_API void gyr_bundle_builder_destroy(gyr_bundle_builder *builder) GYR_NOEXCEP
  * @param path file
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, IO, CORRUPT, FORMAT_TOO_NEW, INVALID_ARGUMENT, OUT_OF_MEMORY, RESOURCE_EXHAUSTED
+ * @return GYR_OK, NOT_FOUND (no such file), IO, CORRUPT, FORMAT_TOO_NEW, INVALID_ARGUMENT, OUT_OF_MEMORY, RESOURCE_EXHAUSTED
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking reads and checks the file

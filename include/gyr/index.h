@@ -150,7 +150,7 @@ GYR_API gyr_status gyr_index_save(const gyr_index *index, const char *path, gyr_
  * @param path file
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, IO, CORRUPT, FORMAT_TOO_NEW, OUT_OF_MEMORY, RESOURCE_EXHAUSTED
+ * @return GYR_OK, NOT_FOUND (no such file), IO, CORRUPT, FORMAT_TOO_NEW, OUT_OF_MEMORY, RESOURCE_EXHAUSTED
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking reads a file

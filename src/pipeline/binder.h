@@ -52,6 +52,13 @@ struct Binder {
   }
 };
 
+// A model reads codes and numbers; a raw column of the right name is a forgotten encode stage.
+inline Status check_model_input(SpecReader* spec, const std::string& name, const ColumnSchema& column) {
+  if (column.dtype != GYR_DTYPE_STRING) return {};
+  return fail(GYR_E_INVALID_ARGUMENT, "pipeline", "%s: the model reads \"%s\", which is text here; add an encode stage "
+              "with the workflow before this one", spec->path("model").c_str(), name.c_str());
+}
+
 inline std::string Scope::names() const {
   std::string out;
   for (const ColumnSchema& s : schemas) out += (out.empty() ? "" : ", ") + s.name;

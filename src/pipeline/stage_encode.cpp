@@ -129,6 +129,7 @@ Status bind_model(SpecReader* spec, const std::string& name, Encode* stage, Bind
     if (at < 0)
       return fail(GYR_E_INVALID_ARGUMENT, "pipeline", "%s: the model reads \"%s\", which the user side does not have "
                   "(it has: %s)", spec->path("model").c_str(), input.c_str(), b->user.names().c_str());
+    GYR_TRY(check_model_input(spec, input, b->user.schemas[size_t(at)]));
     stage->model_inputs.push_back(b->user.refs[size_t(at)]);
   }
   b->query_dim = stage->model->dim();

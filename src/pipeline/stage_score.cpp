@@ -53,6 +53,7 @@ Status bind_inputs(SpecReader* spec, const ModelInputs& inputs, const Scope& sco
     if (at < 0)
       return fail(GYR_E_INVALID_ARGUMENT, "pipeline", "%s: the model reads \"%s\", which the %s side does not have (it "
                   "has: %s)", spec->path("model").c_str(), name.c_str(), side, scope.names().c_str());
+    GYR_TRY(check_model_input(spec, name, scope.schemas[size_t(at)]));
     out->push_back(scope.refs[size_t(at)]);
   }
   return {};

@@ -92,7 +92,7 @@ TEST(Publish, FailedOneChangesNothing) {
   Served s;
   gyr_error err = GYR_ERROR_INIT;
   Expected before = expected(s.bundle, 1);
-  EXPECT_EQ(gyr_bundle_publish(s.bundle, "/nowhere/x.gyr", 0, nullptr, &err), GYR_E_IO);
+  EXPECT_EQ(gyr_bundle_publish(s.bundle, "/nowhere/x.gyr", 0, nullptr, &err), GYR_E_NOT_FOUND);
   EXPECT_NE(std::strstr(err.message, "/nowhere/x.gyr"), nullptr) << err.message;
   EXPECT_EQ(gyr_bundle_publish(s.bundle, s.path.c_str(), 64, nullptr, &err), GYR_E_INVALID_ARGUMENT);
   EXPECT_EQ(expected(s.bundle, 1).ids, before.ids);

@@ -114,6 +114,8 @@ TEST(StringCatalogue, OriginalIdsInAndOut) {
   c.indexes["items_index"] = index;
 
   std::string graph = with("\"k\":60", "\"k\":60,\"ids\":\"item_ids\"");
+  std::string columns = "[\"genre\",\"year\"]";
+  graph.replace(graph.find(columns), columns.size(), "[\"item_id\",\"genre\",\"year\"]");
   auto pipeline = take(Pipeline::create(graph, c));
   gyr_str who = {"ann", 3};
   gyr_keys keys = {sizeof keys, GYR_DTYPE_STRING, 1, nullptr, &who};
@@ -135,7 +137,7 @@ TEST(StringCatalogue, OriginalIdsInAndOut) {
     EXPECT_EQ(id.rfind("film/", 0), 0u) << id;
     for (int64_t s : w.seen[0]) EXPECT_NE(id, names[size_t(s - item_id(0))]);
   }
-  EXPECT_NE(error_of(kPipeline, c).find("has string keys, but the retrieve stage gives int64 ids"), std::string::npos)
+  EXPECT_NE(error_of(kPipeline, c).find("\"seen\" must be a list of int64 item ids, it is a list of string"), std::string::npos)
       << error_of(kPipeline, c);
 }
 

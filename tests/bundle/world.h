@@ -63,7 +63,7 @@ class World {
   Components components;
   std::vector<std::vector<int64_t>> seen = std::vector<std::vector<int64_t>>(kUsers);
 
-  // `salt` changes ages and years, so that two worlds answer with different scores.
+  // `salt` changes the models' seeds, so that two worlds answer with different scores.
   explicit World(uint64_t salt = 0) {
     gyr_runtime_options options{};
     options.struct_size = sizeof options;
@@ -118,8 +118,8 @@ class World {
   }
 
   static std::string genre(int i) { return "g" + std::to_string(i % kGroups); }
-  float age(int u) const { return float(20 + u % kGroups * 10 + int(salt_)); }
-  float year(int i) const { return float(1980 + i % 30 + int(salt_)); }
+  static float age(int u) { return float(20 + u % kGroups * 10); }
+  static float year(int i) { return float(1980 + i % 30); }
 
   // One row per (user, liked item) with the rest of the likes as history; with `negatives`, as many unliked rows.
   Batch rows(bool negatives) {
@@ -169,7 +169,9 @@ class World {
   }
 
   std::shared_ptr<const Model> train(const char* spec, const Workflow& w, const Batch& rows) {
-    auto trainer = take(Trainer::create(runtime, spec, w.describe().dump()));
+    std::string text = spec;
+    if (salt_) text.replace(text.find("\"seed\":"), 7, "\"seed\":1");
+    auto trainer = take(Trainer::create(runtime, text, w.describe().dump()));
     ok(trainer->add_rows(rows));
     ok(trainer->fit(nullptr));
     return take(trainer->export_model());
@@ -189,7 +191,10 @@ class World {
     encoded.names.push_back("label");
     encoded.columns.push_back(labelled.columns[5]);
     Column& score = encoded.add("retrieval_score", GYR_DTYPE_FLOAT32, false);
-    for (int64_t i = 0; i < encoded.rows; i++) score.push_float(0);
+    auto scratch = components.models["retrieval"]->make_scratch();
+    std::vector<float> predicted(size_t(encoded.rows));
+    ok(components.models["retrieval"]->predict(encoded, scratch.get(), predicted.data()));
+    for (float p : predicted) score.push_float(p);
     components.models["ranking"] = train(kRanking, *w, encoded);
   }
 
