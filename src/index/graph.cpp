@@ -173,9 +173,9 @@ uint32_t Graph::group_limit() const {
   return std::clamp(store_.slots() / 64, 1u, cap);
 }
 
-void Graph::prepare(std::span<const uint32_t> group, uint32_t workers) {
-  size_t rows = group.size() * width;
-  group_.assign(group.begin(), group.end());
+void Graph::prepare(size_t group, uint32_t workers) {
+  size_t rows = group * width;
+  group_.resize(group);
   new_links_.resize(rows);
   old_links_.resize(rows);
   edits_.reserve(rows + rows * width);
@@ -184,11 +184,11 @@ void Graph::prepare(std::span<const uint32_t> group, uint32_t workers) {
   while (workers_.size() < workers) workers_.emplace_back(memory_);
   for (size_t i = 0; i < workers_.size(); i++) {
     Worker& w = workers_[i];
-    size_t most = std::max<size_t>({effort, width + group.size() + rows, kPivots});
+    size_t most = std::max<size_t>({effort, width + group + rows, kPivots});
     w.candidates.reserve(most);
     w.ids.reserve(most);
     w.scores.reserve(most);
-    if (i >= group.size()) continue;  // walks no more than there are nodes to insert
+    if (i >= group) continue;  // walks no more than there are nodes to insert
     w.walk.pool.reserve(effort);
     w.walk.at.reserve(std::max(width, kPivots * 2));
     w.walk.scores.reserve(std::max(width, kPivots * 2));
@@ -197,6 +197,7 @@ void Graph::prepare(std::span<const uint32_t> group, uint32_t workers) {
 }
 
 void Graph::detach(std::span<const uint32_t> group) {
+  std::copy(group.begin(), group.end(), group_.begin());
   links.resize(uint64_t(store_.slots()) * width, kNone);
   for (size_t i = 0; i < group.size(); i++) {
     uint32_t* l = links.data() + uint64_t(group[i]) * width;

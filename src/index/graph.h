@@ -42,10 +42,10 @@ class Graph {
   // takes the pool). Scores by minus the squared distance when `l2`.
   void walk(const float* query, bool l2, uint32_t effort, const Allowed* allowed, TopK* top, WalkScratch* s) const;
 
-  // Inserts a group whose rows are in the store: prepare() makes all memory ready and forgets the group's old links,
-  // compute() finds the new ones (parallel, beside readers), apply() writes them.
+  // Inserts a group of slots: prepare() makes all memory ready for its size, detach() forgets its old links once its
+  // rows are in the store, compute() finds the new ones (parallel, beside readers), apply() writes them.
   uint32_t group_limit() const;
-  void prepare(std::span<const uint32_t> group, uint32_t workers);
+  void prepare(size_t group, uint32_t workers);
   void detach(std::span<const uint32_t> group);
   void compute(Runtime* runtime);
   void apply();

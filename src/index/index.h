@@ -25,10 +25,10 @@ class Index {
   virtual Status remove(const int64_t* ids, uint64_t n, uint64_t* removed) = 0;
 
   struct Query {
-    const float* queries;       // [n, dim]
+    const float* queries;  // [n, dim]
     uint64_t n;
     uint32_t k;
-    uint32_t effort = 0;        // 0 = default
+    uint32_t effort = 0;  // 0 = default
     bool exact = false;
     const uint64_t* filter = nullptr;  // bitmap over slots
     uint64_t filter_bits = 0;

@@ -7,7 +7,8 @@
 namespace gyr::index {
 
 void TopK::finish(int64_t* ids, float* scores, uint32_t* count) {
-  std::sort_heap(hits_.begin(), hits_.end(), better);
+  shrink();
+  std::sort(hits_.begin(), hits_.end(), better);
   for (uint32_t i = 0; i < k_; i++) {
     ids[i] = i < hits_.size() ? hits_[i].id : -1;
     scores[i] = i < hits_.size() ? hits_[i].score : NAN;

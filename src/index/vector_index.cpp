@@ -91,7 +91,7 @@ Status VectorIndex::upsert(const int64_t* ids, const float* vectors, uint64_t n,
 void VectorIndex::insert_group(const int64_t* ids, const float* vectors, uint32_t n) {
   staged_.resize(uint64_t(n) * store_.stride);
   group_.resize(n);
-  if (graph_) graph_->prepare(group_, runtime_->concurrency());
+  if (graph_) graph_->prepare(n, runtime_->concurrency());
   for (uint32_t i = 0; i < n; i++)
     store_.prepare(vectors + uint64_t(i) * store_.dim, staged_.data() + uint64_t(i) * store_.stride);
   {
