@@ -27,10 +27,10 @@ struct DlrmShape {
 struct DlrmSpec {
   DlrmShape shape;
   TrainOptions options;
-  std::string label;                   // or negatives:
-  int64_t negatives = 0;               // per positive
+  std::string label;      // or negatives:
+  int64_t negatives = 0;  // per positive
   bool by_popularity = false;
-  std::string item, exclude;           // item id column; optional list column of codes never drawn
+  std::string item, exclude;  // item id column; optional list column of codes never drawn
   int64_t items = 0;
   static Status read(SpecReader& spec, const Schema& schema, DlrmSpec* out);
 };
@@ -74,7 +74,7 @@ class DlrmTrainer : public NetworkTrainer {
   std::pmr::vector<int32_t> catalogue_codes_, item_codes_;
   Floats labels_, row_weights_;
   FeatureRows excluded_;
-  std::vector<double> popularity_;         // cumulative over catalogue rows
+  std::vector<double> popularity_;  // cumulative over catalogue rows
   std::pmr::vector<Example> examples_;
   std::vector<Chunk> chunks_;
   Floats chunk_gradients_, dvectors_;

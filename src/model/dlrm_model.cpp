@@ -28,9 +28,10 @@ class DlrmModel : public Model {
     uint32_t number = 0, slot = uint32_t(shape_.first_coded()), user = 0, item = 0;
     for (const Feature& f : shape_.set.features) {
       bool dense = f.kind == FeatureKind::kDense, of_user = f.side == FeatureSide::kUser;
-      Place p{&f - shape_.set.features.data(), of_user ? user++ : item++, dense ? number++ : slot++};
-      (of_user ? user_places_ : item_places_).push_back(p);
-      if (!of_user && dense) dense_varies_ = true;
+      Place p{f.kind, of_user ? user++ : item++, dense ? number++ : slot++,
+              dense ? nullptr : weights_.tables[size_t(f.table)].data()};
+      Places& side = of_user ? user_places_ : item_places_;
+      (dense ? side.dense : side.coded).push_back(p);
     }
   }
 
@@ -59,22 +60,47 @@ class DlrmModel : public Model {
                int64_t first_item, int64_t candidates, Scratch* scratch, float* out) const override {
     GYR_TRY(check_columns(user_set_, user, user_row, 1));
     GYR_TRY(check_columns(item_set_, items, first_item, candidates));
-    Buffers& b = *static_cast<Buffers*>(scratch);
-    b.vectors.resize(shape_.vectors * shape_.dim);
-    b.x.resize(kBlock * shape_.dense);
-    b.bottom.resize(kBlock * shape_.dim);
-    b.top_x.resize(kBlock * shape_.top_in());
-    b.work.resize(2 * kBlock * std::max(top_->widest(), bottom_ ? bottom_->widest() : 0));
-    for (const Place& p : user_places_) {
-      const Feature& f = shape_.set.features[size_t(p.feature)];
-      if (f.kind == FeatureKind::kDense)
-        for (size_t i = 0; i < kBlock; i++) b.x[i * shape_.dense + p.slot] = serving_value(*user[p.column], user_row);
-      else
-        embed_row(f, *user[p.column], user_row, b.vectors.data() + p.slot * shape_.dim);
+    Buffers& b = sized(scratch);
+    // The user's numbers stay in every row of x, its vectors in b.vectors; the candidates write beside them.
+    for (size_t i = 0; i < kBlock; i++) read_dense(user_places_, user, user_row, b.x.data() + i * shape_.dense);
+    read_codes(user_places_, user, user_row, b.vectors.data());
+    bool varies = !item_places_.dense.empty();
+    if (bottom_ && !varies) bottom_->run(b.x.data(), shape_.dense, 1, b.bottom.data(), shape_.dim, b.work.data());
+    for (int64_t at = 0; at < candidates; at += kBlock) {
+      size_t m = size_t(std::min<int64_t>(kBlock, candidates - at));
+      for (size_t i = 0; i < m; i++)
+        read_dense(item_places_, items, first_item + at + int64_t(i), b.x.data() + i * shape_.dense);
+      if (varies) bottom_->run(b.x.data(), shape_.dense, m, b.bottom.data(), shape_.dim, b.work.data());
+      for (size_t i = 0; i < m; i++) {
+        read_codes(item_places_, items, first_item + at + int64_t(i), b.vectors.data());
+        interact(&b, i, varies ? i : 0);
+      }
+      finish(&b, m, out + at);
     }
-    if (bottom_ && !dense_varies_) bottom_->run(b.x.data(), shape_.dense, 1, b.bottom.data(), shape_.dim, b.work.data());
-    for (int64_t at = 0; at < candidates; at += kBlock)
-      score_block(items, first_item + at, size_t(std::min<int64_t>(kBlock, candidates - at)), &b, out + at);
+    return {};
+  }
+
+  Status predict(const Batch& batch, Scratch* scratch, float* out) const override {
+    std::vector<const Column*> user, items;
+    GYR_TRY(bind(batch, user_inputs_, &user));
+    GYR_TRY(bind(batch, item_inputs_, &items));
+    GYR_TRY(check_columns(user_set_, user, 0, batch.rows));
+    GYR_TRY(check_columns(item_set_, items, 0, batch.rows));
+    Buffers& b = sized(scratch);
+    for (int64_t at = 0; at < batch.rows; at += kBlock) {
+      size_t m = size_t(std::min<int64_t>(kBlock, batch.rows - at));
+      for (size_t i = 0; i < m; i++) {
+        read_dense(user_places_, user, at + int64_t(i), b.x.data() + i * shape_.dense);
+        read_dense(item_places_, items, at + int64_t(i), b.x.data() + i * shape_.dense);
+      }
+      if (bottom_) bottom_->run(b.x.data(), shape_.dense, m, b.bottom.data(), shape_.dim, b.work.data());
+      for (size_t i = 0; i < m; i++) {
+        read_codes(user_places_, user, at + int64_t(i), b.vectors.data());
+        read_codes(item_places_, items, at + int64_t(i), b.vectors.data());
+        interact(&b, i, i);
+      }
+      finish(&b, m, out + at);
+    }
     return {};
   }
 
@@ -103,45 +129,55 @@ class DlrmModel : public Model {
  private:
   static constexpr int64_t kBlock = 64;  // candidates whose activations stay in the first caches
   struct Place {
-    ptrdiff_t feature;
-    uint32_t column;  // among its side's columns
-    uint32_t slot;    // dense input, or vector
+    FeatureKind kind;
+    uint32_t column;     // among its side's columns
+    uint32_t slot;       // dense input, or vector
+    const float* table;  // of codes
+  };
+  struct Places {
+    std::vector<Place> dense, coded;
   };
 
-  void embed_row(const Feature& f, const Column& c, int64_t row, float* out) const {
-    std::span<const int64_t> codes;
-    if (serving_codes(f, c, row, &codes))
-      embed(f.kind, weights_.tables[size_t(f.table)].data(), shape_.dim, codes, out);
-    else
-      std::fill_n(out, shape_.dim, 0.0f);
+  Buffers& sized(Scratch* scratch) const {
+    Buffers& b = *static_cast<Buffers*>(scratch);
+    b.vectors.resize(shape_.vectors * shape_.dim);
+    b.x.resize(kBlock * shape_.dense);
+    b.bottom.resize(kBlock * shape_.dim);
+    b.top_x.resize(kBlock * shape_.top_in());
+    b.work.resize(2 * kBlock * std::max(top_->widest(), bottom_ ? bottom_->widest() : 0));
+    return b;
   }
 
-  void score_block(const std::vector<const Column*>& items, int64_t first, size_t m, Buffers* b, float* out) const {
-    const auto& ops = kernels::best();
-    size_t d = shape_.dim, dense = shape_.dense ? d : 0, in = shape_.top_in();
-    for (const Place& p : item_places_) {
-      if (shape_.set.features[size_t(p.feature)].kind != FeatureKind::kDense) continue;
-      for (size_t i = 0; i < m; i++)
-        b->x[i * shape_.dense + p.slot] = serving_value(*items[p.column], first + int64_t(i));
+  static void read_dense(const Places& side, const std::vector<const Column*>& columns, int64_t row, float* x) {
+    for (const Place& p : side.dense) x[p.slot] = serving_value(*columns[p.column], row);
+  }
+
+  void read_codes(const Places& side, const std::vector<const Column*>& columns, int64_t row, float* vectors) const {
+    size_t d = shape_.dim;
+    std::span<const int64_t> codes;
+    for (const Place& p : side.coded) {
+      if (serving_codes(p.kind, *columns[p.column], row, &codes))
+        embed(p.kind, p.table, d, codes, vectors + p.slot * d);
+      else
+        std::fill_n(vectors + p.slot * d, d, 0.0f);
     }
-    if (dense_varies_) bottom_->run(b->x.data(), shape_.dense, m, b->bottom.data(), d, b->work.data());
-    float* vectors = b->vectors.data();  // the user's stay, the candidate's are written over
-    for (size_t i = 0; i < m; i++) {
-      float* to = b->top_x.data() + i * in;
-      if (dense) {
-        const float* y = b->bottom.data() + (dense_varies_ ? i * d : 0);
-        std::copy_n(y, d, vectors);
-        std::copy_n(y, d, to);
-      }
-      for (const Place& p : item_places_) {
-        const Feature& f = shape_.set.features[size_t(p.feature)];
-        if (f.kind != FeatureKind::kDense)
-          embed_row(f, *items[p.column], first + int64_t(i), vectors + p.slot * d);
-      }
-      ops.interact(vectors, shape_.vectors, d, to + dense);
+  }
+
+  // Top input of row i from b->vectors and row `bottom` of the bottom layers' output.
+  void interact(Buffers* b, size_t i, size_t bottom) const {
+    size_t d = shape_.dim;
+    float* to = b->top_x.data() + i * shape_.top_in();
+    if (shape_.dense) {
+      const float* y = b->bottom.data() + bottom * d;
+      std::copy_n(y, d, b->vectors.data());
+      to = std::copy_n(y, d, to);
     }
-    top_->run(b->top_x.data(), in, m, out, 1, b->work.data());
-    ops.sigmoid(out, m);
+    kernels::best().interact(b->vectors.data(), shape_.vectors, d, to);
+  }
+
+  void finish(Buffers* b, size_t m, float* out) const {
+    top_->run(b->top_x.data(), shape_.top_in(), m, out, 1, b->work.data());
+    kernels::best().sigmoid(out, m);
   }
 
   RuntimePtr runtime_;
@@ -149,8 +185,7 @@ class DlrmModel : public Model {
   FeatureSet user_set_, item_set_;
   Weights weights_;
   std::unique_ptr<PackedMlp> bottom_, top_;
-  std::vector<Place> user_places_, item_places_;
-  bool dense_varies_ = false;
+  Places user_places_, item_places_;
   ModelInputs none_, user_inputs_, item_inputs_;
 };
 

@@ -79,7 +79,7 @@ DlrmTrainer::DlrmTrainer(RuntimePtr runtime, DlrmSpec spec)
     catalogue_column_.push_back(f.side == FeatureSide::kItem ? n++ : -1);
   excluded_.offsets.push_back(0);
   build(spec_.shape.tables(), spec_.shape.dense_size);
-  Random random(uint64_t(options_.seed), 1);
+  Random random(uint64_t(options_.seed), kLayerStream);
   if (spec_.shape.dense) spec_.shape.bottom.initialise(random, weights_.dense.data());
   spec_.shape.top.initialise(random, weights_.dense.data());
 }
@@ -107,7 +107,8 @@ Status DlrmTrainer::add_rows(const Batch& batch) {
   int64_t first = store_.rows();
   auto all = [&]() -> Status {
     if (!spec_.label.empty()) GYR_TRY(number_column(batch, spec_.label, first, 1, &labels_));
-    if (!options_.weight_column.empty()) GYR_TRY(number_column(batch, options_.weight_column, first, 1e30, &row_weights_));
+    if (!options_.weight_column.empty())
+      GYR_TRY(number_column(batch, options_.weight_column, first, 1e30, &row_weights_));
     if (spec_.negatives) {
       const Column* codes = nullptr;
       GYR_TRY(code_column(batch, spec_.item, false, &codes));
@@ -145,8 +146,9 @@ void DlrmTrainer::drop_rows() {
 Status DlrmTrainer::prepare(std::span<const double> probability) {
   if (!spec_.negatives) return {};
   if (catalogue_.rows() < 2)
-    return fail(GYR_E_INVALID_STATE, "model", "negatives are sampled from the catalogue: call add_items first (it has %"
-                PRId64 " rows)", catalogue_.rows());
+    return fail(GYR_E_INVALID_STATE, "model",
+                "negatives are sampled from the catalogue: call add_items first (it has %" PRId64 " rows)",
+                catalogue_.rows());
   popularity_.clear();
   if (!spec_.by_popularity) return {};
   std::vector<double> of_code(size_t(spec_.items), 0.0);
@@ -167,7 +169,7 @@ bool DlrmTrainer::drawable(uint32_t row, int32_t code) const {
 
 void DlrmTrainer::draw_examples(std::span<const uint32_t> batch, uint64_t step) {
   examples_.clear();
-  Random random(uint64_t(options_.seed) ^ 0x6e656761746976ULL, step);
+  Random random(uint64_t(options_.seed), kNegativeStream + step);
   uint64_t n = uint64_t(catalogue_.rows());
   for (uint32_t row : batch) {
     examples_.push_back({row, -1, spec_.negatives ? 1.0f : labels_[row]});
@@ -220,7 +222,8 @@ void DlrmTrainer::run_chunk(size_t chunk) {
   const DlrmShape& s = spec_.shape;
   size_t first = chunk * kChunk, m = std::min(kChunk, examples_.size() - first);
   size_t d = s.dim, row = s.vectors * d, in = s.top_in(), dense = s.dense ? d : 0;
-  size_t bottom_acts = s.dense ? s.bottom.activations() : 0, widest = std::max(s.dense ? s.bottom.widest() : 0, s.top.widest());
+  size_t bottom_acts = s.dense ? s.bottom.activations() : 0,
+         widest = std::max(s.dense ? s.bottom.widest() : 0, s.top.widest());
   Floats& buffer = chunks_[chunk].buffer;
   buffer.resize(kChunk * (s.dense + bottom_acts + row + in + s.top.activations() + in + dense + 2 * widest + 1));
   float* at = buffer.data();

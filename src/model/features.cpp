@@ -57,8 +57,7 @@ Status FeatureSet::read(SpecReader& spec, const Schema& schema, const std::vecto
     for (size_t i = 0; i < lists[s].size(); i++) {
       const std::string& name = lists[s][i];
       std::string key = std::string(kKeys[s]) + "[" + std::to_string(i) + "]";
-      if (std::count(lists[s].begin(), lists[s].end(), name) > 1)
-        return spec.error(key.c_str(), "is named twice");
+      if (std::count(lists[s].begin(), lists[s].end(), name) > 1) return spec.error(key.c_str(), "is named twice");
       for (int o = 0; o < s; o++)
         if (listed(o, name)) return spec.error(key.c_str(), "is on two sides at once");
       // Context may come from outside the workflow (a retrieval score): such columns are plain numbers.
@@ -254,7 +253,9 @@ Status check_columns(const FeatureSet& set, const std::vector<const Column*>& co
     bool type = f.kind == FeatureKind::kDense ? c.physical() != Physical::kString : c.physical() == Physical::kInt;
     if (!type || c.is_list != list)
       return fail(GYR_E_INVALID_ARGUMENT, "model", "column \"%s\": expected %s, got %s%s", f.name.c_str(),
-                  list ? "lists of integer codes" : f.kind == FeatureKind::kCode ? "integer codes" : "numbers",
+                  list                           ? "lists of integer codes"
+                  : f.kind == FeatureKind::kCode ? "integer codes"
+                                                 : "numbers",
                   c.is_list ? "lists of " : "", dtype_name(c.dtype));
     if (f.kind == FeatureKind::kDense || rows == 0) continue;
     int64_t a = list ? c.list_offsets[size_t(first)] : first;

@@ -98,8 +98,8 @@ void embed(FeatureKind kind, const float* table, size_t dim, std::span<const Int
 // Serving: types and codes of the rows [first, first + rows), once per batch.
 Status check_columns(const FeatureSet& set, const std::vector<const Column*>& columns, int64_t first, int64_t rows);
 // Checked codes of a row; false for a null, which embeds as zeros.
-inline bool serving_codes(const Feature& f, const Column& c, int64_t row, std::span<const int64_t>* out) {
-  if (f.kind == FeatureKind::kCode) {
+inline bool serving_codes(FeatureKind kind, const Column& c, int64_t row, std::span<const int64_t>* out) {
+  if (kind == FeatureKind::kCode) {
     *out = {c.ints.data() + row, 1};
     return c.leaf_is_valid(row);
   }

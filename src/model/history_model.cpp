@@ -125,8 +125,8 @@ Status HistoryModel::encode(gyr_side, const std::vector<const Column*>&, int64_t
 
 Status HistoryModel::candidate(const Column& c, int64_t row, int64_t* code) const {
   if (c.physical() != Physical::kInt || c.is_list)
-    return fail(GYR_E_INVALID_ARGUMENT, "model", "column \"%s\": expected integer codes, got %s%s",
-                names_.item.c_str(), c.is_list ? "lists of " : "", dtype_name(c.dtype));
+    return fail(GYR_E_INVALID_ARGUMENT, "model", "column \"%s\": expected integer codes, got %s%s", names_.item.c_str(),
+                c.is_list ? "lists of " : "", dtype_name(c.dtype));
   *code = c.leaf_is_valid(row) ? c.ints[size_t(row)] : 0;
   return check_code(names_.item, row, *code, names_.items);
 }
@@ -144,8 +144,7 @@ Status HistoryModel::history_of(const Column& c, int64_t row, std::span<const in
 namespace {
 
 Status check_lists(const char* what, const int64_t* items, const int64_t* offsets, uint64_t n, int64_t cardinality) {
-  if (offsets[0] < 0)
-    return fail(GYR_E_INVALID_ARGUMENT, "model", "%s offsets[0] is negative", what);
+  if (offsets[0] < 0) return fail(GYR_E_INVALID_ARGUMENT, "model", "%s offsets[0] is negative", what);
   for (uint64_t i = 0; i < n; i++) {
     if (offsets[i + 1] < offsets[i])
       return fail(GYR_E_INVALID_ARGUMENT, "model", "%s offsets[%" PRIu64 "] is below the one before", what, i + 1);
@@ -189,9 +188,8 @@ Status HistoryModel::recommend(const int64_t* items, const int64_t* offsets, uin
       for (uint32_t i = uint32_t(std::min(names_.reserved, names_.items)); i < uint32_t(names_.items); i++)
         if (scores[i] > -INFINITY) order.push_back(i);
       size_t found = std::min<size_t>(k, order.size());
-      std::partial_sort(order.begin(), order.begin() + int64_t(found), order.end(), [&](uint32_t a, uint32_t b) {
-        return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
-      });
+      std::partial_sort(order.begin(), order.begin() + int64_t(found), order.end(),
+                        [&](uint32_t a, uint32_t b) { return scores[a] != scores[b] ? scores[a] > scores[b] : a < b; });
       for (size_t j = 0; j < k; j++) {
         out_items[r * k + j] = j < found ? order[j] : 0;
         if (out_scores) out_scores[r * k + j] = j < found ? scores[order[j]] : NAN;

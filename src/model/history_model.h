@@ -21,7 +21,10 @@ struct InteractionSpec {
 class InteractionTrainer : public Trainer {
  public:
   InteractionTrainer(RuntimePtr runtime, InteractionSpec names)
-      : runtime_(std::move(runtime)), names_(std::move(names)), users_(runtime_->memory()), items_(runtime_->memory()) {}
+      : runtime_(std::move(runtime)),
+        names_(std::move(names)),
+        users_(runtime_->memory()),
+        items_(runtime_->memory()) {}
   Status add_items(const Batch&) override { return {}; }
   Status add_rows(const Batch& batch) override;
   void drop_rows() override;

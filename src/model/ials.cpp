@@ -12,13 +12,6 @@
 #include "kernels/kernels.h"
 #include "model/history_model.h"
 
-// OpenBLAS's LAPACK (Fortran calling convention, column-major: our upper triangle is its lower one).
-extern "C" {
-void spotrf_(const char* uplo, const int* n, float* a, const int* lda, int* info);
-void spotrs_(const char* uplo, const int* n, const int* nrhs, const float* a, const int* lda, float* b, const int* ldb,
-             int* info);
-}
-
 namespace gyr {
 namespace ials {
 
@@ -41,6 +34,23 @@ void gram(Runtime& runtime, const Floats& factors, size_t dim, Floats* out) {
   for (size_t c = 0; c < chunks; c++) ops.axpy(1.0f, partial.data() + c * dim * dim, out->data(), dim * dim);
 }
 
+bool cholesky_solve(float* a, size_t n, float* x) {
+  const auto& ops = kernels::best();
+  for (size_t k = 0; k < n; k++) {
+    float* row = a + k * n;
+    if (!(row[k] > 0) || !std::isfinite(row[k])) return false;
+    ops.scale(1.0f / std::sqrt(row[k]), row + k, n - k);
+    for (size_t i = k + 1; i < n; i++) ops.axpy(-row[i], row + i, a + i * n + i, n - i);
+    x[k] /= row[k];  // U^T z = x along the way
+    ops.axpy(-x[k], row + k + 1, x + k + 1, n - k - 1);
+  }
+  for (size_t k = n; k-- > 0;) {
+    const float* row = a + k * n;
+    x[k] = (x[k] - ops.dot(row + k + 1, x + k + 1, n - k - 1)) / row[k];
+  }
+  return true;
+}
+
 bool solve(const Floats& factors, const float* gram, std::span<const uint32_t> positives, size_t dim, double alpha,
            double reg, float* a, float* x) {
   const auto& ops = kernels::best();
@@ -49,11 +59,7 @@ bool solve(const Floats& factors, const float* gram, std::span<const uint32_t> p
   ops.syrk_rows_upper(1.0f, factors.data(), positives.data(), positives.size(), dim, a);
   std::fill(x, x + dim, 0.0f);
   for (uint32_t i : positives) ops.axpy(1.0f, factors.data() + size_t(i) * dim, x, dim);
-  int n = int(dim), one = 1, info = 0;
-  spotrf_("L", &n, a, &n, &info);
-  if (info != 0) return false;
-  spotrs_("L", &n, &one, a, &n, x, &n, &info);
-  return info == 0;
+  return cholesky_solve(a, dim, x);
 }
 
 }  // namespace ials
@@ -121,8 +127,8 @@ class IalsModel : public HistoryModel {
   }
 
   Json describe() const override {
-    return {{"kind", kind()},         {"item", names_.item}, {"history", names_.history},
-            {"items", names_.items},  {"dim", options_.dim}, {"parameters", items_.size()}};
+    return {{"kind", kind()},        {"item", names_.item}, {"history", names_.history},
+            {"items", names_.items}, {"dim", options_.dim}, {"parameters", items_.size()}};
   }
 
   Status save(ContainerWriter* file, std::string_view name) const override {
@@ -214,9 +220,8 @@ class IalsTrainer : public InteractionTrainer {
   Result<std::shared_ptr<const Model>> export_model() const override {
     if (item_factors_.empty()) return fail(GYR_E_INVALID_STATE, "model", "the trainer is not fitted yet");
     auto* m = runtime_->memory();
-    return std::shared_ptr<const Model>(std::make_shared<IalsModel>(runtime_, names_, options_,
-                                                                    Floats(item_factors_, m),
-                                                                    std::pmr::vector<uint8_t>(seen_, m)));
+    return std::shared_ptr<const Model>(std::make_shared<IalsModel>(
+        runtime_, names_, options_, Floats(item_factors_, m), std::pmr::vector<uint8_t>(seen_, m)));
   }
 
  private:
@@ -225,10 +230,10 @@ class IalsTrainer : public InteractionTrainer {
     bool fresh = y->empty();
     if (fresh) y->assign(seen.size() * d, 0.0f);
     for (size_t i = 0; i < seen.size(); i++) {
+      if (!seen[i]) std::fill_n(y->begin() + ptrdiff_t(i * d), d, 0.0f);  // of rows that a cancelled fit dropped
       if (!seen[i] || !(fresh || !seen_[i])) continue;
       Random random(uint64_t(options_.seed), i);
-      for (size_t c = 0; c < d; c++)
-        (*y)[i * d + c] = float(random.normal() * options_.stddev / std::sqrt(double(d)));
+      for (size_t c = 0; c < d; c++) (*y)[i * d + c] = float(random.normal() * options_.stddev / std::sqrt(double(d)));
     }
   }
 

@@ -9,9 +9,9 @@ namespace gyr::ials {
 
 struct Options {
   int64_t dim = 64, epochs = 12, seed = 1;
-  double alpha = 0.1;               // weight of the unobserved pairs
+  double alpha = 0.1;  // weight of the unobserved pairs
   double l2 = 0.01;
-  double frequency_scaling = 1.0;   // nu of Rendle et al. 2021; 0 = plain l2
+  double frequency_scaling = 1.0;  // nu of Rendle et al. 2021; 0 = plain l2
   double stddev = 0.1;
   // lambda * (n + alpha * |other side|)^nu: what a row with n positives pays (Rendle et al. 2021, "iALS revisited").
   double regularisation(uint64_t positives, uint64_t other_side) const;
@@ -20,6 +20,11 @@ struct Options {
 // gram [dim, dim], upper triangle: sum of y y^T over the rows of `factors`, in fixed chunks so that the number of
 // threads does not show.
 void gram(Runtime& runtime, const Floats& factors, size_t dim, Floats* out);
+
+// Solves A x = b for the symmetric positive definite A in the upper triangle of `a` [n, n], which becomes its Cholesky
+// factor; b in x, x in x. False when A is not positive definite. Our own, because the serial OpenBLAS of Debian is
+// built without locks and now and then answers wrongly when threads call it at once (OpenBLAS issues 2126 and 2711).
+bool cholesky_solve(float* a, size_t n, float* x);
 
 // x = (alpha G + sum_pos y y^T + reg I)^-1 sum_pos y by Cholesky. `a` [dim * dim] is scratch, x [dim].
 // False when the matrix is not positive definite.

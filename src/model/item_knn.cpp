@@ -52,8 +52,11 @@ class ItemKnnModel : public HistoryModel {
   }
 
   Json describe() const override {
-    return {{"kind", kind()},           {"item", names_.item},          {"history", names_.history},
-            {"items", names_.items},    {"parameters", n_.values.size()}};
+    return {{"kind", kind()},
+            {"item", names_.item},
+            {"history", names_.history},
+            {"items", names_.items},
+            {"parameters", n_.values.size()}};
   }
   Status save(ContainerWriter* file, std::string_view name) const override {
     ModelWriter w;
@@ -204,7 +207,8 @@ ModelResult load_item_knn(RuntimePtr runtime, ModelReader& file) {
   for (size_t i = 0; i + 1 < n.offsets.size(); i++) sane &= n.offsets[i] <= n.offsets[i + 1];
   for (uint32_t i : n.items) sane &= i < uint64_t(names.items);
   if (!sane) return fail(GYR_E_CORRUPT, "model", "model: the neighbour lists are inconsistent");
-  return std::shared_ptr<const Model>(std::make_shared<ItemKnnModel>(std::move(runtime), std::move(names), std::move(n)));
+  return std::shared_ptr<const Model>(
+      std::make_shared<ItemKnnModel>(std::move(runtime), std::move(names), std::move(n)));
 }
 
 }  // namespace gyr

@@ -17,8 +17,10 @@ struct Kind {
   ModelResult (*load)(RuntimePtr, ModelReader&);
 };
 constexpr Kind kKinds[] = {
-    {"popularity", make_popularity, load_popularity}, {"item_knn", make_item_knn, load_item_knn},
-    {"ials", make_ials, load_ials},                   {"two_tower", make_two_tower, load_two_tower},
+    {"popularity", make_popularity, load_popularity},
+    {"item_knn", make_item_knn, load_item_knn},
+    {"ials", make_ials, load_ials},
+    {"two_tower", make_two_tower, load_two_tower},
     {"dlrm", make_dlrm, load_dlrm},
 };
 
@@ -36,8 +38,7 @@ Status row_error(std::string_view column, int64_t row, const char* problem) {
 
 Status code_column(const Batch& batch, const std::string& name, bool list, const Column** out) {
   int at = batch.find(name);
-  if (at < 0)
-    return fail(GYR_E_INVALID_ARGUMENT, "model", "column \"%s\" is missing from the rows", name.c_str());
+  if (at < 0) return fail(GYR_E_INVALID_ARGUMENT, "model", "column \"%s\" is missing from the rows", name.c_str());
   const Column& c = batch.columns[size_t(at)];
   if (c.physical() != Physical::kInt || c.is_list != list)
     return fail(GYR_E_INVALID_ARGUMENT, "model", "column \"%s\": expected %s of integer codes, got %s%s", name.c_str(),
@@ -125,18 +126,19 @@ ModelResult Model::load(std::shared_ptr<Runtime> runtime, const Container& file,
               it->get_ref<const std::string&>().c_str());
 }
 
+Status Model::bind(const Batch& batch, const ModelInputs& inputs, std::vector<const Column*>* columns) {
+  for (const std::string& name : inputs.names) {
+    int at = batch.find(name);
+    if (at < 0) return fail(GYR_E_INVALID_ARGUMENT, "model", "column \"%s\" is missing from the rows", name.c_str());
+    columns->push_back(&batch.columns[size_t(at)]);
+  }
+  return {};
+}
+
 Status Model::predict(const Batch& batch, Scratch* scratch, float* out) const {
   std::vector<const Column*> user, item;
-  auto bind = [&](const ModelInputs& inputs, std::vector<const Column*>* columns) -> Status {
-    for (const std::string& name : inputs.names) {
-      int at = batch.find(name);
-      if (at < 0) return fail(GYR_E_INVALID_ARGUMENT, "model", "column \"%s\" is missing from the rows", name.c_str());
-      columns->push_back(&batch.columns[size_t(at)]);
-    }
-    return {};
-  };
-  GYR_TRY(bind(score_user_inputs(), &user));
-  GYR_TRY(bind(score_item_inputs(), &item));
+  GYR_TRY(bind(batch, score_user_inputs(), &user));
+  GYR_TRY(bind(batch, score_item_inputs(), &item));
   for (int64_t r = 0; r < batch.rows; r++) GYR_TRY(score(user, r, item, r, 1, scratch, out + r));
   return {};
 }

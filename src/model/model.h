@@ -49,11 +49,12 @@ class Model {
                         float* out) const = 0;
   // One user (row user_row of the user columns) against `candidates` rows of item columns. out [candidates].
   // The user part is computed once.
-  virtual Status score(const std::vector<const Column*>& user, int64_t user_row, const std::vector<const Column*>& items,
-                       int64_t first_item, int64_t candidates, Scratch* scratch, float* out) const = 0;
+  virtual Status score(const std::vector<const Column*>& user, int64_t user_row,
+                       const std::vector<const Column*>& items, int64_t first_item, int64_t candidates,
+                       Scratch* scratch, float* out) const = 0;
 
   // score() for rows that hold user and item columns side by side, found by name. out [batch.rows].
-  Status predict(const Batch& batch, Scratch* scratch, float* out) const;
+  virtual Status predict(const Batch& batch, Scratch* scratch, float* out) const;
 
   // Counting models and ials; see gyr_model_recommend. `out_items` 0 and NaN beyond what exists.
   virtual Status recommend(const int64_t* items, const int64_t* offsets, uint64_t n, uint32_t k, const int64_t* exclude,
@@ -61,6 +62,10 @@ class Model {
 
   virtual Json describe() const = 0;
   virtual Status save(ContainerWriter* file, std::string_view name) const = 0;
+
+ protected:
+  // Columns of a batch in the order of `inputs`.
+  static Status bind(const Batch& batch, const ModelInputs& inputs, std::vector<const Column*>* columns);
 };
 
 class Trainer {

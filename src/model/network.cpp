@@ -15,6 +15,7 @@ Status TrainOptions::read(SpecReader& spec) {
   double rate = 0, l2 = 0;
   GYR_TRY(spec.integer("epochs", 1, 100000, &epochs));
   GYR_TRY(spec.integer("batch", 1, 65536, &batch));
+  GYR_TRY(spec.boolean("drop_last", &drop_last));
   GYR_TRY(spec.integer("seed", 0, INT64_MAX, &seed));
   GYR_TRY(spec.choice("optimizer", {"adam", "adagrad"}, &kind));
   optimizer.adam = kind == 0;
@@ -43,7 +44,7 @@ void Weights::shape(const std::vector<TableShape>& shapes, size_t dense_size, st
 
 void Weights::initialise_tables(uint64_t seed, double stddev) {
   for (size_t t = 0; t < tables.size(); t++) {
-    Random random(seed, 1000 + t);
+    Random random(seed, kTableStream + t);
     for (float& w : tables[t]) w = float(random.normal() * stddev);
   }
 }
@@ -128,16 +129,16 @@ Status NetworkTrainer::fit(gyr_task* task) {
       return s;
     }
     fitted_ = true;
-    history_.push_back({{"epoch", int64_t(history_.size()) + 1},
-                        {"loss", loss},
-                        {"seconds", double(monotonic_ns() - start) * 1e-9}});
+    history_.push_back(
+        {{"epoch", int64_t(history_.size()) + 1}, {"loss", loss}, {"seconds", double(monotonic_ns() - start) * 1e-9}});
   }
   return {};
 }
 
 Status NetworkTrainer::run_epoch(int64_t epoch, gyr_task* task, std::span<const double> cumulative, double* loss) {
   size_t n = size_t(rows()), batch = std::min(size_t(options_.batch), n);
-  Random random(uint64_t(options_.seed), history_.size());  // counts over all fits, so that no epoch repeats another
+  // history_ counts over all fits, so that no epoch repeats another.
+  Random random(uint64_t(options_.seed), kEpochStream + history_.size());
   std::pmr::vector<uint32_t> order(n, runtime_->memory());
   for (size_t i = 0; i < n; i++) {
     order[i] = uint32_t(i);
@@ -148,7 +149,7 @@ Status NetworkTrainer::run_epoch(int64_t epoch, gyr_task* task, std::span<const 
       order[i] = uint32_t(std::min<ptrdiff_t>(at - cumulative.begin(), ptrdiff_t(n) - 1));
     }
   }
-  size_t batches = div_up(n, batch);
+  size_t batches = options_.drop_last ? n / batch : div_up(n, batch);
   set_phase(task, "epoch " + std::to_string(epoch) + "/" + std::to_string(options_.epochs), batches);
   double sum = 0;
   for (size_t b = 0; b < batches; b++) {
@@ -159,23 +160,26 @@ Status NetworkTrainer::run_epoch(int64_t epoch, gyr_task* task, std::span<const 
       apply();
       sum += mean * double(rows.size());
     }
-    if (!std::isfinite(mean) || (b + 1 == batches && !weights_.finite()))
-      return fail(GYR_E_INVALID_ARGUMENT, "model",
-                  "epoch %" PRId64 ", batch %zu: the loss is not finite; lower learning_rate or scale the inputs "
-                  "(the weights of the last finished epoch are kept)",
-                  epoch, b + 1);
-    if (task) task->loss = sum / double(b * batch + rows.size());
+    // The state too: an infinite one would freeze its weights without a word.
+    bool sane = std::isfinite(mean) && (b + 1 < batches || (weights_.finite() && m_.finite() && v_.finite()));
+    if (!sane)
+      return fail(
+          GYR_E_INVALID_ARGUMENT, "model",
+          "epoch %" PRId64
+          ", batch %zu: loss, weights or optimizer state are not finite; lower learning_rate or scale the inputs "
+          "(the weights of the last finished epoch are kept)",
+          epoch, b + 1);
+    *loss = sum / double(b * batch + rows.size());
+    if (task) task->loss = *loss;
     advance(task, 1);
   }
-  *loss = sum / double(n);
   return {};
 }
 
 void NetworkTrainer::sum_chunks(const Floats& chunk_gradients, size_t chunks) {
   size_t n = gradients_.size();
   std::fill(gradients_.begin(), gradients_.end(), 0.0f);
-  for (size_t c = 0; c < chunks; c++)
-    kernels::best().axpy(1.0f, chunk_gradients.data() + c * n, gradients_.data(), n);
+  for (size_t c = 0; c < chunks; c++) kernels::best().axpy(1.0f, chunk_gradients.data() + c * n, gradients_.data(), n);
 }
 
 void NetworkTrainer::apply() {
@@ -185,8 +189,7 @@ void NetworkTrainer::apply() {
   o.update(weights_.dense.data(), adam ? m_.dense.data() : nullptr, v_.dense.data(), gradients_.data(),
            gradients_.size());
   runtime_->parallel_for(row_gradients_.size(), [&](uint64_t t) {
-    row_gradients_[t].apply(o, weights_.tables[t].data(), adam ? m_.tables[t].data() : nullptr,
-                            v_.tables[t].data());
+    row_gradients_[t].apply(o, weights_.tables[t].data(), adam ? m_.tables[t].data() : nullptr, v_.tables[t].data());
   });
 }
 

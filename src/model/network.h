@@ -12,9 +12,10 @@ namespace gyr {
 struct TrainOptions {
   int64_t epochs = 5, batch = 512, seed = 1;
   Optimizer optimizer;
-  double init_stddev = 0.05;      // of the embeddings
-  double decay_rows = 0;          // > 0: rows are drawn with weight exp(-age in rows / decay_rows)
-  std::string weight_column;      // or with the weight of this column; drawing is with replacement then
+  bool drop_last = true;      // a smaller batch at the end of an epoch is left out
+  double init_stddev = 0.05;  // of the embeddings
+  double decay_rows = 0;      // > 0: rows are drawn with weight exp(-age in rows / decay_rows)
+  std::string weight_column;  // or with the weight of this column; drawing is with replacement then
   Status read(SpecReader& spec);
 };
 
@@ -70,6 +71,10 @@ class NetworkTrainer : public Trainer {
   Weights m_, v_;
   Json history_ = Json::array();
 };
+
+// What a random stream is for; added to the number of the epoch, table or step.
+constexpr uint64_t kLayerStream = 1ull << 40, kTableStream = 2ull << 40, kEpochStream = 3ull << 40,
+                   kNegativeStream = 4ull << 40;
 
 constexpr size_t kChunk = 64;  // rows whose gradients are computed together; fixed, so results do not depend on threads
 

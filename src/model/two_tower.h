@@ -33,8 +33,8 @@ struct TowerSpec {
 };
 
 // Logit of row i and the item of row j: u_i . v_j / temperature + bias_j - logq * ln q_j, where q_j is the chance of
-// item j per draw (Yi et al. 2019). Other rows with row i's own item are masked. Loss: -ln softmax_i(i), mean over rows.
-// grad [n, n] receives d(loss)/d(logit) for the rows [first, first + m) of it; returns the sum of their losses.
+// item j per draw (Yi et al. 2019). Other rows with row i's own item are masked. Loss: -ln softmax_i(i), mean over
+// rows. grad [n, n] receives d(loss)/d(logit) for the rows [first, first + m) of it; returns the sum of their losses.
 double in_batch_softmax(const float* logits, size_t n, size_t first, size_t m, const int32_t* items,
                         const float* log_q_times_strength, float* grad);
 

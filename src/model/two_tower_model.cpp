@@ -57,6 +57,24 @@ class TowerModel : public Model {
     return {};
   }
 
+  Status predict(const Batch& batch, Scratch* scratch, float* out) const override {
+    std::vector<const Column*> user, item;
+    GYR_TRY(bind(batch, user_inputs_, &user));
+    GYR_TRY(bind(batch, item_inputs_, &item));
+    Buffers* b = static_cast<Buffers*>(scratch);
+    size_t d = shape_.out_dim();
+    b->user.resize(kBlock * d);
+    b->items.resize(kBlock * d);
+    for (int64_t at = 0; at < batch.rows; at += kBlock) {
+      int64_t m = std::min(kBlock, batch.rows - at);
+      GYR_TRY(encode_rows(GYR_SIDE_USER, user, at, m, b, b->user.data()));
+      GYR_TRY(encode_rows(GYR_SIDE_ITEM, item, at, m, b, b->items.data()));
+      for (size_t r = 0; r < size_t(m); r++)
+        out[size_t(at) + r] = kernels::best().dot(b->user.data() + r * d, b->items.data() + r * d, d);
+    }
+    return {};
+  }
+
   Status recommend(const int64_t*, const int64_t*, uint64_t, uint32_t, const int64_t*, const int64_t*, int64_t*,
                    float*) const override {
     return fail(GYR_E_UNSUPPORTED, "model",
@@ -87,9 +105,10 @@ class TowerModel : public Model {
   }
 
  private:
+  static constexpr int64_t kBlock = 64;  // rows whose activations stay in the first caches
+
   Status encode_rows(gyr_side side, const std::vector<const Column*>& columns, int64_t first, int64_t rows, Buffers* b,
                      float* out) const {
-    constexpr int64_t kBlock = 64;
     bool of_user = side == GYR_SIDE_USER;
     const FeatureSet& set = of_user ? shape_.user : shape_.item;
     const PackedMlp& mlp = of_user ? *user_ : *item_;
@@ -109,7 +128,7 @@ class TowerModel : public Model {
         // u' . v' = u . v + temperature * bias: the logit times the temperature, so the order is the logit's.
         const Column* codes = of_user ? nullptr : columns[bias_column_];
         int64_t row = first + at + int64_t(r);
-        to[r * ld + d] = of_user ? float(shape_.temperature)
+        to[r * ld + d] = of_user                     ? float(shape_.temperature)
                          : codes->leaf_is_valid(row) ? weights_.tables.back()[size_t(codes->ints[size_t(row)])]
                                                      : 0.0f;
       }
@@ -126,7 +145,7 @@ class TowerModel : public Model {
         *to++ = serving_value(*columns[f], row);
         continue;
       }
-      if (serving_codes(feature, *columns[f], row, &codes))
+      if (serving_codes(feature.kind, *columns[f], row, &codes))
         embed(feature.kind, weights_.tables[size_t(feature.table)].data(), e, codes, to);
       else
         std::fill_n(to, e, 0.0f);

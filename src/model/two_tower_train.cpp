@@ -54,7 +54,7 @@ TowerTrainer::TowerTrainer(RuntimePtr runtime, TowerSpec spec)
       dbias_(runtime->memory()) {
   build(spec_.shape.tables(), spec_.shape.dense_size);
   if (spec_.shape.item_bias) std::fill(weights_.tables.back().begin(), weights_.tables.back().end(), 0.0f);
-  Random random(uint64_t(options_.seed), 1);
+  Random random(uint64_t(options_.seed), kLayerStream);
   spec_.shape.user_mlp.initialise(random, weights_.dense.data());
   spec_.shape.item_mlp.initialise(random, weights_.dense.data());
 }
@@ -69,7 +69,8 @@ Status TowerTrainer::add_rows(const Batch& batch) {
       GYR_TRY(check_code(spec_.shape.item_name, first + r, codes->ints[size_t(r)], spec_.shape.items));
       item_codes_.push_back(int32_t(codes->ints[size_t(r)]));
     }
-    if (!options_.weight_column.empty()) GYR_TRY(number_column(batch, options_.weight_column, first, 1e30, &row_weights_));
+    if (!options_.weight_column.empty())
+      GYR_TRY(number_column(batch, options_.weight_column, first, 1e30, &row_weights_));
     GYR_TRY(item_rows_.append(batch));
     return user_rows_.append(batch);
   };
@@ -177,8 +178,7 @@ void TowerTrainer::forward(Side* side, std::span<const uint32_t> batch, size_t c
   side->mlp->forward(weights_.dense.data(), x, m, acts);
   float* vectors = side->vectors.data() + first * d;
   std::copy_n(side->mlp->result(acts, m), m * d, vectors);
-  for (size_t r = 0; r < m && spec_.shape.l2_normalize; r++)
-    side->norms[first + r] = normalise(vectors + r * d, d);
+  for (size_t r = 0; r < m && spec_.shape.l2_normalize; r++) side->norms[first + r] = normalise(vectors + r * d, d);
 }
 
 void TowerTrainer::backward(Side* side, size_t n, size_t chunk) {
@@ -187,10 +187,9 @@ void TowerTrainer::backward(Side* side, size_t n, size_t chunk) {
   for (size_t r = 0; r < m && spec_.shape.l2_normalize; r++)
     normalise_backward(side->vectors.data() + (first + r) * d, side->norms[first + r], d, dv + r * d);
   Floats work(2 * m * side->mlp->widest(), runtime_->memory());
-  side->mlp->backward(weights_.dense.data(), side->x.data() + first * in,
-                      side->acts.data() + first * side->mlp->activations(), dv, m,
-                      chunk_gradients_.data() + chunk * spec_.shape.dense_size, side->dx.data() + first * in,
-                      work.data());
+  side->mlp->backward(
+      weights_.dense.data(), side->x.data() + first * in, side->acts.data() + first * side->mlp->activations(), dv, m,
+      chunk_gradients_.data() + chunk * spec_.shape.dense_size, side->dx.data() + first * in, work.data());
 }
 
 void TowerTrainer::scatter(size_t table, std::span<const uint32_t> batch) {
