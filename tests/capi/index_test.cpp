@@ -80,7 +80,7 @@ TEST_F(IndexApi, InsertSearchDeleteSaveOpen) {
   EXPECT_GT(info.bytes, 0u);
   gyr_index_destroy(opened);
   std::remove(path.c_str());
-  EXPECT_EQ(gyr_index_open(runtime, path.c_str(), &opened, &err), GYR_E_IO);
+  EXPECT_EQ(gyr_index_open(runtime, path.c_str(), &opened, &err), GYR_E_NOT_FOUND);
 }
 
 TEST_F(IndexApi, WrongArgumentsGiveStatuses) {

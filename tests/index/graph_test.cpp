@@ -110,6 +110,24 @@ TEST(Graph, SameInputSameGraphForAnyThreadsAndThroughAFile) {
   }
 }
 
+// Also those of the last call and the last group: a small effort must find each vector as its own nearest.
+TEST(Graph, EveryVectorFindsItself) {
+  const uint64_t n = 8000;
+  auto index = make_index(make_runtime(2), 16, GYR_METRIC_L2, GYR_INDEX_GRAPH);
+  auto data = gaussian(n, 16, 1);
+  auto ids = numbers(n);
+  ASSERT_TRUE(index->upsert(ids.data(), data.data(), n - 100, nullptr).ok());
+  ASSERT_TRUE(index->upsert(ids.data() + n - 100, data.data() + (n - 100) * 16, 100, nullptr).ok());
+  auto f = search(*index, {data.data(), n, 1});
+  uint64_t found = 0, late = 0;
+  for (uint64_t i = 0; i < n; i++) {
+    found += f.ids[i] == ids[i];
+    late += i >= n - 100 && f.ids[i] == ids[i];
+  }
+  EXPECT_GE(found, n - n / 200);
+  EXPECT_GE(late, 99u);
+}
+
 // Flips bytes inside the section under a right checksum: loading may succeed or say CORRUPT, never crash.
 TEST(Graph, DamagedSectionsAreRefusedOrHarmless) {
   auto runtime = make_runtime(1);
