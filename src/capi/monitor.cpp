@@ -43,6 +43,7 @@ GYR_API gyr_status gyr_monitor_set_baseline(gyr_monitor* monitor, ArrowArrayStre
 GYR_API gyr_status gyr_monitor_observe(gyr_monitor* monitor, ArrowArrayStream* stream, gyr_error* err) noexcept {
   return guard(err, "monitor", [&]() -> Status {
     GYR_TRY(enter(monitor, "monitor"));
+    GYR_TRY(monitor->impl->require_baseline());
     return consume(stream, [&](ArrowReader* reader) { return monitor->impl->observe(reader); });
   });
 }

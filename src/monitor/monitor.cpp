@@ -70,14 +70,19 @@ Status Monitor::set_baseline(ArrowReader* reader) {
   return {};
 }
 
+Status Monitor::require_baseline() {
+  std::lock_guard lock(mutex_);
+  if (baseline_) return {};
+  return fail(GYR_E_INVALID_STATE, "monitor", "there is no baseline; call gyr_monitor_set_baseline first");
+}
+
 Status Monitor::observe(ArrowReader* reader) {
+  GYR_TRY(require_baseline());  // once there, it is only ever replaced
   std::shared_ptr<const std::vector<DriftFeature>> baseline;
   {
     std::lock_guard lock(mutex_);
     baseline = baseline_;
   }
-  if (!baseline)
-    return fail(GYR_E_INVALID_STATE, "monitor", "there is no baseline; call gyr_monitor_set_baseline first");
   std::vector<int> columns;
   GYR_TRY(columns_of(reader->fields(), &columns));
   std::vector<std::vector<uint64_t>> counts;

@@ -31,6 +31,8 @@ class Monitor {
   static Result<std::shared_ptr<Monitor>> create(std::shared_ptr<Runtime> runtime, std::string_view json);
   Monitor(std::shared_ptr<Runtime> runtime, MonitorOptions options);
 
+  // Fails when there is no baseline to observe against: to be asked before the first call into a stream.
+  Status require_baseline();
   // Both read to the end before anything changes; the caller accepts the stream afterwards.
   Status set_baseline(ArrowReader* reader);
   Status observe(ArrowReader* reader);

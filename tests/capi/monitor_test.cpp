@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <gyr/monitor.h>
 
+#include <cerrno>
 #include <string>
 #include <thread>
 #include <vector>
@@ -36,7 +37,9 @@ class MonitorApi : public ::testing::Test {
     uint64_t size = 0;
     EXPECT_EQ(gyr_monitor_report(monitor, 0, nullptr, 0, &size, &err), GYR_OK);
     std::string text(size, 0);
-    if (deliver) EXPECT_EQ(gyr_monitor_report(monitor, 0, text.data(), size, &size, &err), GYR_OK);
+    if (deliver) {
+      EXPECT_EQ(gyr_monitor_report(monitor, 0, text.data(), size, &size, &err), GYR_OK);
+    }
     EXPECT_EQ(gyr_monitor_report(monitor, 0, text.data(), 3, &size, &err), GYR_E_RESOURCE_EXHAUSTED);
     return text;
   }
@@ -47,8 +50,14 @@ class MonitorApi : public ::testing::Test {
 
 TEST_F(MonitorApi, DriftFromBaselineToReport) {
   ArrowArrayStream s = ages(0, 1000);
+  auto schema_of = s.get_schema;
+  s.get_schema = [](ArrowArrayStream*, ArrowSchema*) {
+    ADD_FAILURE() << "the stream was touched";
+    return EIO;
+  };
   EXPECT_EQ(gyr_monitor_observe(monitor, &s, &err), GYR_E_INVALID_STATE);
   ASSERT_NE(s.release, nullptr);  // still the caller's
+  s.get_schema = schema_of;
   s.release(&s);
   s = ages(0, 1000);
   ASSERT_EQ(gyr_monitor_set_baseline(monitor, &s, &err), GYR_OK) << err.message;
