@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "base/math.h"
@@ -16,8 +17,15 @@ constexpr uint32_t kMaxResamples = 1000000;
 
 uint64_t count_of(const RankingLists& lists, uint64_t i) { return lists.counts ? lists.counts[i] : lists.k; }
 
-Status check_distinct(const int64_t* ids, uint64_t n, const char* what, uint64_t list, std::vector<int64_t>* sorted) {
-  sorted->assign(ids, ids + n);
+// `relevant` may be NULL when every list is empty.
+std::span<const int64_t> relevant_of(const RankingLists& lists, uint64_t i) {
+  int64_t begin = lists.relevant_offsets[i], end = lists.relevant_offsets[i + 1];
+  if (begin == end) return {};
+  return {lists.relevant + begin, size_t(end - begin)};
+}
+
+Status check_distinct(std::span<const int64_t> ids, const char* what, uint64_t list, std::vector<int64_t>* sorted) {
+  sorted->assign(ids.begin(), ids.end());
   std::sort(sorted->begin(), sorted->end());
   auto twice = std::adjacent_find(sorted->begin(), sorted->end());
   if (twice == sorted->end()) return {};
@@ -48,10 +56,8 @@ Status check_lists(const RankingLists& lists) {
     if (count_of(lists, i) > lists.k)
       return fail(GYR_E_OUT_OF_RANGE, "metrics", "counts[%llu]: expected 0..%llu, got %llu", (unsigned long long)i,
                   (unsigned long long)lists.k, (unsigned long long)count_of(lists, i));
-    int64_t begin = lists.relevant_offsets[i];
-    GYR_TRY(check_distinct(lists.recommended + i * lists.k, count_of(lists, i), "recommended", i, &sorted));
-    GYR_TRY(check_distinct(lists.relevant + begin, uint64_t(lists.relevant_offsets[i + 1] - begin), "relevant", i,
-                           &sorted));
+    GYR_TRY(check_distinct({lists.recommended + i * lists.k, count_of(lists, i)}, "recommended", i, &sorted));
+    GYR_TRY(check_distinct(relevant_of(lists, i), "relevant", i, &sorted));
   }
   return {};
 }
@@ -107,7 +113,8 @@ Status ranking_metrics(const RankingLists& lists, RankingMetrics* out, double* p
   RankingMetrics sum;
   std::vector<int64_t> relevant;
   for (uint64_t i = 0; i < lists.n; i++) {
-    relevant.assign(lists.relevant + lists.relevant_offsets[i], lists.relevant + lists.relevant_offsets[i + 1]);
+    std::span<const int64_t> ids = relevant_of(lists, i);
+    relevant.assign(ids.begin(), ids.end());
     std::sort(relevant.begin(), relevant.end());
     RankingMetrics m;
     if (!relevant.empty()) m = one_list(lists.recommended + i * lists.k, count_of(lists, i), lists.k, relevant, ideal);

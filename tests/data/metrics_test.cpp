@@ -160,6 +160,20 @@ TEST(Binary, AucAgreesWithAllPairs) {
   }
 }
 
+TEST(Ranking, NoRelevantItemsAtAll) {
+  int64_t recommended[] = {1, 2, 3, 4}, offsets[] = {7, 7, 7};
+  RankingLists lists{};
+  lists.recommended = recommended;
+  lists.k = 2;
+  lists.n = 2;
+  lists.relevant_offsets = offsets;
+  RankingMetrics m;
+  ASSERT_TRUE(ranking_metrics(lists, &m, nullptr, nullptr).ok());
+  EXPECT_EQ(m.recall + m.ndcg + m.hit_rate, 0);
+  offsets[2] = 8;
+  EXPECT_STREQ(ranking_metrics(lists, &m, nullptr, nullptr).message(), "relevant is NULL");
+}
+
 TEST(Binary, LogLossClipsAndRefuses) {
   float p[] = {0, 1, 0.25f};
   uint8_t y[] = {1, 1, 0};
