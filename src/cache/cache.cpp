@@ -13,7 +13,13 @@ namespace {
 constexpr uint32_t kMaxDim = 65536;
 constexpr uint64_t kMaxCapacity = uint64_t(1) << 36;
 constexpr uint64_t kPresize = uint64_t(1) << 24;  // expected rows are a hint: beyond this the index grows as they come
-constexpr size_t kGroup = 256;                    // rows in flight, pointers on the stack
+// A dense cache in a file may be this sparse: a few bytes must not claim gigabytes when they are loaded.
+constexpr uint64_t kFilePointers = uint64_t(1) << 24, kFilePointersPerRow = 256;
+constexpr size_t kGroup = 256;  // rows in flight, pointers on the stack
+
+bool too_sparse_for_a_file(uint64_t capacity, uint64_t rows) {
+  return capacity > kFilePointers && capacity / kFilePointersPerRow > rows;
+}
 
 Status check_finite(const float* values, uint64_t n, uint32_t dim, const char* what) {
   for (uint64_t i = 0; i < n; i++)
@@ -112,6 +118,12 @@ class CacheImpl final : public Cache {
     }
     uint64_t capacity = keys.size();
     if constexpr (kDense) capacity = rows_.capacity();
+    if (too_sparse_for_a_file(capacity, keys.size()))
+      return fail(GYR_E_INVALID_STATE, "cache",
+                  "a dense cache of capacity %llu with %llu rows is too sparse to save (at most %llu places per row); "
+                  "use GYR_CACHE_HASHED",
+                  (unsigned long long)capacity, (unsigned long long)keys.size(),
+                  (unsigned long long)kFilePointersPerRow);
     ByteWriter out;
     out.put<uint32_t>(dim_);
     out.put<uint32_t>(kDense ? GYR_CACHE_DENSE : GYR_CACHE_HASHED);
@@ -232,7 +244,8 @@ Result<std::shared_ptr<Cache>> Cache::load(std::shared_ptr<Runtime> runtime, con
   o.default_row = default_row.data();
   uint64_t expected;
   if (reserved != 0 || default_row.size() != o.dim || !checked_mul(keys.size(), o.dim, &expected) ||
-      values.size() != expected || (kind == GYR_CACHE_HASHED && o.capacity != keys.size()))
+      values.size() != expected || (kind == GYR_CACHE_HASHED && o.capacity != keys.size()) ||
+      too_sparse_for_a_file(o.capacity, keys.size()))
     return fail(GYR_E_CORRUPT, "cache", "saved cache \"%.*s\": sizes contradict each other", int(name.size()),
                 name.data());
   auto corrupt = [](const Status& s) { return fail(GYR_E_CORRUPT, "cache", "saved cache: %s", s.message()); };

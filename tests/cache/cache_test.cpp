@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstring>
 #include <map>
 #include <thread>
 
@@ -130,9 +132,11 @@ TEST_P(CacheModes, RefusesBeforeInserting) {
   }
   float rows[] = {1, 2, 3, 4};
   int64_t outside[] = {1, 500};
-  if (GetParam() == GYR_CACHE_DENSE) EXPECT_EQ(cache->put(outside, rows, 2).code(), GYR_E_OUT_OF_RANGE);
-  outside[1] = -1;
-  if (GetParam() == GYR_CACHE_DENSE) EXPECT_EQ(cache->remove(outside, 2, nullptr).code(), GYR_E_OUT_OF_RANGE);
+  if (GetParam() == GYR_CACHE_DENSE) {
+    EXPECT_EQ(cache->put(outside, rows, 2).code(), GYR_E_OUT_OF_RANGE);
+    outside[1] = -1;
+    EXPECT_EQ(cache->remove(outside, 2, nullptr).code(), GYR_E_OUT_OF_RANGE);
+  }
   gyr_cache_info info{};
   cache->fill_info(&info);
   EXPECT_EQ(info.rows, 0u);
@@ -169,7 +173,7 @@ TEST_P(CacheModes, BudgetLeavesItConsistent) {
   EXPECT_EQ(out[511], float(key - 2));
 }
 
-TEST_P(CacheModes, ReadersSeeWholeRowsUnderAWriter) {
+TEST_P(CacheModes, ReadersSeeWholeRowsUnderWriters) {
   constexpr uint32_t kDim = 16;
   auto cache = *Cache::create(runtime(), options(GetParam(), kDim));
   std::atomic<bool> stop{false};
@@ -183,19 +187,57 @@ TEST_P(CacheModes, ReadersSeeWholeRowsUnderAWriter) {
       for (size_t i = 0; i < out.size(); i++) torn += out[i] != out[i / kDim * kDim];
     }
   };
-  std::thread a(reader), b(reader);
-  Random random{5};
-  for (int step = 0; step < 20000; step++) {
-    int64_t key = int64_t(random.below(500));
-    std::vector<float> row(kDim, float(step));
-    if (step % 5 == 0)
-      EXPECT_TRUE(cache->remove(&key, 1, nullptr).ok());
-    else
-      EXPECT_TRUE(cache->put(&key, row.data(), 1).ok());
-  }
+  auto writer = [&](uint64_t seed) {
+    Random random{seed};
+    for (int step = 0; step < 10000; step++) {
+      int64_t key = int64_t(random.below(500));
+      std::vector<float> row(kDim, float(step));
+      Status s = step % 5 == 0 ? cache->remove(&key, 1, nullptr) : cache->put(&key, row.data(), 1);
+      torn += !s.ok();
+      if (step % 1000 == 0) {
+        ContainerWriter file;
+        torn += !cache->save(&file, "c").ok();
+      }
+    }
+  };
+  std::thread a(reader), b(reader), c(writer, 5), d(writer, 6);
+  c.join(), d.join();
   stop = true;
   a.join(), b.join();
   EXPECT_EQ(torn, 0u);
+  gyr_cache_info info{};
+  cache->fill_info(&info);
+  std::vector<uint8_t> status(500);
+  std::vector<int64_t> keys(500);
+  for (size_t i = 0; i < keys.size(); i++) keys[i] = int64_t(i);
+  std::vector<float> out(500 * kDim);
+  ASSERT_TRUE(cache->get(keys.data(), keys.size(), out.data(), status.data()).ok());
+  EXPECT_EQ(info.rows, uint64_t(std::count(status.begin(), status.end(), uint8_t(GYR_VALUE_PRESENT))));
+}
+
+// A file of a few bytes must not make the loader claim memory for a huge array of pointers.
+TEST(Cache, SparseDenseFiles) {
+  auto o = options(GYR_CACHE_DENSE, 1);
+  o.capacity = (uint64_t(1) << 24) + 1;
+  auto cache = *Cache::create(runtime(), o);
+  int64_t key = 0;
+  float row = 1;
+  ASSERT_TRUE(cache->put(&key, &row, 1).ok());
+  ContainerWriter writer;
+  EXPECT_EQ(cache->save(&writer, "c").code(), GYR_E_INVALID_STATE);
+
+  o.capacity = 1000;
+  cache = *Cache::create(runtime(), o);
+  ASSERT_TRUE(cache->put(&key, &row, 1).ok());
+  ASSERT_TRUE(cache->save(&writer, "c").ok());
+  auto payload = *(*Container::parse(*writer.serialize()))->read("c", "CCH1");
+  for (uint64_t capacity : {(uint64_t(1) << 24) + 1, uint64_t(1) << 36}) {
+    std::memcpy(payload.data() + 16, &capacity, sizeof capacity);
+    ContainerWriter w;
+    ASSERT_TRUE(w.add("c", "CCH1", payload).ok());
+    auto r = Cache::load(runtime(), **Container::parse(*w.serialize()), "c");
+    EXPECT_EQ(r.status().code(), GYR_E_CORRUPT);
+  }
 }
 
 TEST(Cache, RefusesBadOptions) {
