@@ -53,7 +53,9 @@ void run_model(KeyedRows::Hash hash, int64_t ids, int steps) {
           auto guard = store.read();
           const Row* row = store.find(key);
           ASSERT_EQ(row != nullptr, model.count(id) == 1);
-          if (row) ASSERT_EQ(value_of(row), model[id]);
+          if (row) {
+            ASSERT_EQ(value_of(row), model[id]);
+          }
         }
       }
       ASSERT_EQ(store.size(), model.size());
@@ -65,14 +67,16 @@ void run_model(KeyedRows::Hash hash, int64_t ids, int steps) {
     store.find(keys.data(), keys.size(), rows.data());
     for (size_t i = 0; i < keys.size(); i++) {
       ASSERT_EQ(rows[i] != nullptr, model.count(keys[i]) == 1);
-      if (rows[i]) ASSERT_EQ(value_of(rows[i]), model[keys[i]]);
+      if (rows[i]) {
+        ASSERT_EQ(value_of(rows[i]), model[keys[i]]);
+      }
     }
     std::map<int64_t, uint64_t> seen;
     std::vector<const Row*> batch;
     uint64_t last = 0;
     for (uint64_t cursor = 0; cursor != KeyedRows::kScanEnd;) {
       store.scan(&cursor, 7, &batch);
-      if (!hash) ASSERT_LE(batch.size(), 7u);
+      ASSERT_TRUE(hash || batch.size() <= 7u);
       for (const Row* row : batch) {
         ASSERT_GE(row->hash, last);
         last = row->hash;

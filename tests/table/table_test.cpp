@@ -205,8 +205,8 @@ TEST(Table, FollowsAModelThroughSaveAndLoad) {
     auto f = Container::parse(*w.serialize());
     ASSERT_TRUE(f.ok());
     auto r = Table::load(runtime(), **f, "x/table");
-    if (!r.ok()) EXPECT_EQ(r.status().code(), GYR_E_CORRUPT) << r.status().message();
-    if (k % 3 == 0) EXPECT_FALSE(r.ok() && bad.size() < payload.size());
+    EXPECT_TRUE(r.ok() || r.status().code() == GYR_E_CORRUPT) << r.status().message();
+    EXPECT_FALSE(k % 3 == 0 && r.ok() && bad.size() < payload.size());
   }
 }
 
@@ -297,6 +297,90 @@ TEST(Table, BudgetLeavesItConsistent) {
   auto g = get(*t, {0, int64_t(stats.applied) - 1, int64_t(stats.applied)}, kAll, {0});
   EXPECT_EQ(g.status, (std::vector<uint8_t>{GYR_VALUE_PRESENT, GYR_VALUE_PRESENT, GYR_VALUE_MISSING}));
   EXPECT_EQ(g.batch.columns[0].ints[1], int64_t(stats.applied) - 1);
+}
+
+// Several writers: every row says which upsert made it, in a number, a string and a list.
+TEST(Table, WritersAndReadersTogether) {
+  auto t = make(R"({"name":"t","key":"id","key_dtype":"string","event_time":"ts","columns":[
+    {"name":"a","dtype":"int64"},{"name":"s","dtype":"string"},{"name":"l","dtype":"string","list":true}]})");
+  constexpr int64_t kKeys = 30, kSteps = 1500, kWriters = 3;
+  std::vector<std::string> names;
+  std::vector<gyr_str> ids;
+  for (int64_t i = 0; i < kKeys; i++) names.push_back("key" + std::to_string(i));
+  for (auto& s : names) ids.push_back({s.data(), s.size()});
+  std::vector<std::atomic<int64_t>> newest(kKeys);
+  std::atomic<int64_t> writing{kWriters};
+  std::atomic<uint64_t> wrong{0}, applied{0};
+  auto text_of = [](int64_t a) { return std::string(size_t(a % 40), char('a' + a % 26)); };
+  auto writer = [&](uint64_t seed) {
+    Random random{seed};
+    for (int64_t step = 1; step <= kSteps; step++) {
+      Batch b;
+      b.add("id", GYR_DTYPE_STRING, false);
+      b.add("ts", GYR_DTYPE_TIMESTAMP, false);
+      b.add("a", GYR_DTYPE_INT64, false);
+      b.add("s", GYR_DTYPE_STRING, false);
+      b.add("l", GYR_DTYPE_STRING, true);
+      Column &id = b.columns[0], &ts = b.columns[1], &a = b.columns[2], &s = b.columns[3], &l = b.columns[4];
+      for (b.rows = 0; b.rows < 3; b.rows++) {
+        size_t k = random.below(kKeys);
+        int64_t time = step * kWriters + int64_t(seed);
+        id.push_string(names[k]);
+        ts.push_int(time);
+        a.push_int(time);
+        s.push_string(text_of(time));
+        for (int64_t i = 0; i < time % 4; i++) l.push_string(text_of(time));
+        l.end_list();
+        int64_t seen = newest[k];
+        while (seen < time && !newest[k].compare_exchange_weak(seen, time)) {
+        }
+      }
+      Table::UpsertStats stats;
+      wrong += !t->upsert(b, &stats).ok() || stats.applied + stats.stale != 3;
+      applied += stats.applied;
+    }
+    writing--;
+  };
+  auto check = [&](const Batch& out, const std::vector<uint8_t>& status) {
+    for (size_t i = 0; i < size_t(kKeys); i++) {
+      if (status[i] != GYR_VALUE_PRESENT) continue;
+      int64_t a = out.columns[0].ints[i];
+      int64_t begin = out.columns[2].list_offsets[i], end = out.columns[2].list_offsets[i + 1];
+      wrong += out.columns[1].string(int64_t(i)) != text_of(a) || end - begin != a % 4;
+      for (int64_t k = begin; k < end; k++) wrong += out.columns[2].string(k) != text_of(a);
+    }
+  };
+  auto reader = [&](uint64_t seed) {
+    Batch out;
+    std::vector<uint8_t> status;
+    std::vector<int64_t> last(kKeys, 0);
+    while (writing > 0) {
+      wrong += !t->get({GYR_DTYPE_STRING, nullptr, ids.data(), ids.size()}, kAll, {0, 1, 2}, &out, &status).ok();
+      check(out, status);
+      for (size_t i = 0; i < size_t(kKeys); i++) {
+        if (status[i] != GYR_VALUE_PRESENT) continue;
+        wrong += out.columns[0].ints[i] < last[i];  // never back to an older row
+        last[i] = out.columns[0].ints[i];
+      }
+      if (seed % 2 == 0) continue;
+      for (uint64_t cursor = 0; cursor != UINT64_MAX;) wrong += !t->scan(&cursor, 7, &out).ok();
+      ContainerWriter file;
+      wrong += !t->save(&file, "t").ok();
+    }
+  };
+  std::vector<std::thread> threads;
+  for (uint64_t i = 0; i < 3; i++) threads.emplace_back(reader, i);
+  for (uint64_t i = 0; i < uint64_t(kWriters); i++) threads.emplace_back(writer, i);
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0u);
+  EXPECT_GE(applied, uint64_t(kKeys));
+  EXPECT_EQ(t->rows(), uint64_t(kKeys));
+  Batch out;
+  std::vector<uint8_t> status;
+  ASSERT_TRUE(t->get({GYR_DTYPE_STRING, nullptr, ids.data(), ids.size()}, kAll, {0, 1, 2}, &out, &status).ok());
+  check(out, status);
+  EXPECT_EQ(wrong, 0u);
+  for (size_t i = 0; i < size_t(kKeys); i++) EXPECT_EQ(out.columns[0].ints[i], newest[i]) << i;
 }
 
 TEST(Table, ReadersSeeWholeRowsUnderUpserts) {

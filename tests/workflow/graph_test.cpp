@@ -2,6 +2,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <new>
+#include <thread>
 
 #include "tests/workflow/common.h"
 
@@ -168,6 +169,46 @@ TEST(Graph, NoAllocationAfterWarmUp) {
   int64_t before = allocations;
   for (int i = 0; i < 10; i++) (void)w->run(**plan, b, scratch.get(), &out, &map).ok();
   EXPECT_EQ(allocations - before, 0);
+}
+
+// More callers than the workflow keeps contexts for: each gets its own row, and a failed row harms no other.
+TEST(Graph, RowsFromManyThreads) {
+  constexpr int64_t kRows = 40;
+  Batch b = random_rows(6, kRows);
+  auto w = fitted(b, R"({"op":"Categorify","columns":["s"]},{"op":"Filter","expr":"id >= -20"})", R"(["s","id"])");
+  ASSERT_NE(w, nullptr);
+  Batch all = transform(*w, b);
+  ASSERT_EQ(all.rows, kRows);
+  size_t n_in = w->inputs().columns.size();
+  std::atomic<int> wrong{0};
+  auto worker = [&](uint64_t seed) {
+    Random random(seed);
+    std::vector<gyr_value> in(n_in), out(2);
+    alignas(8) char scratch[256];
+    for (int step = 0; step < 400; step++) {
+      size_t row = random.below(kRows);
+      for (size_t i = 0; i < n_in; i++) in[i] = {};
+      in[0].dtype = GYR_DTYPE_INT64, in[0].i = b.columns[0].ints[row];
+      if (b.columns[3].leaf_is_valid(int64_t(row))) {
+        std::string_view s = b.columns[3].string(int64_t(row));
+        in[3].dtype = GYR_DTYPE_STRING, in[3].s = {s.data(), s.size()};
+      }
+      if (step % 7 == 0) {
+        in[0].i = -21;  // filtered out
+        wrong += w->run_row(in.data(), n_in, out.data(), 2, scratch, sizeof scratch).code() != GYR_E_NOT_FOUND;
+      } else if (step % 7 == 1) {
+        in[0].dtype = GYR_DTYPE_STRING;
+        wrong += w->run_row(in.data(), n_in, out.data(), 2, scratch, sizeof scratch).code() != GYR_E_INVALID_ARGUMENT;
+      } else {
+        Status s = w->run_row(in.data(), n_in, out.data(), 2, scratch, sizeof scratch);
+        wrong += !s.ok() || out[0].i != all.columns[0].ints[row] || out[1].i != all.columns[1].ints[row];
+      }
+    }
+  };
+  std::vector<std::thread> threads;
+  for (uint64_t t = 0; t < 24; t++) threads.emplace_back(worker, t);
+  for (auto& t : threads) t.join();
+  EXPECT_EQ(wrong, 0);
 }
 
 TEST(Graph, RowEqualsBatch) {
