@@ -31,7 +31,7 @@ TEST(Drift, QuantileBinsAreEvenAndNullsApart) {
   for (int i = 0; i < 5; i++) c.push_null_leaf();
   BaselineBuilder b(spec, std::pmr::get_default_resource());
   b.add(c);
-  Feature f(&b);
+  DriftFeature f(&b);
   ASSERT_EQ(f.bins(), 11u);
   for (int i = 0; i < 10; i++) EXPECT_EQ(f.baseline[size_t(i)], 100u);
   EXPECT_EQ(f.baseline[10], 5u);
@@ -49,7 +49,7 @@ TEST(Drift, CategoriesKeepTheTopAndCountTheRest) {
   c.push_null_row();
   BaselineBuilder b(spec, std::pmr::get_default_resource());
   b.add(c);
-  Feature f(&b);
+  DriftFeature f(&b);
   EXPECT_EQ(f.baseline, (Counts{2, 1, 2, 1}));  // c, a, other, null
 }
 
