@@ -12,8 +12,10 @@ constexpr size_t kMaxStages = 32;
 
 Result<std::string> stage_kind(const Json& stage, const std::string& path) {
   if (!stage.is_object() || !stage.contains("stage") || !stage["stage"].is_string())
-    return fail(GYR_E_INVALID_ARGUMENT, "pipeline", "%s.stage: is required (features, encode, retrieve, filter, score "
-                "or order)", path.c_str());
+    return fail(GYR_E_INVALID_ARGUMENT, "pipeline",
+                "%s.stage: is required (features, encode, retrieve, filter, score "
+                "or order)",
+                path.c_str());
   return stage["stage"].get<std::string>();
 }
 
@@ -90,14 +92,18 @@ Status Pipeline::bind_stages(const Json& stages, const Components& components) {
     GYR_ASSIGN(std::string kind, stage_kind(stages[i], path));
     SpecReader spec(stages[i], path, "pipeline");
     spec.value("stage");
-    BoundStage bound = fail(GYR_E_INVALID_ARGUMENT, "pipeline", "%s.stage: unknown stage \"%.40s\"; there are features, "
-                            "encode, retrieve, filter, score and order", path.c_str(), kind.c_str());
-    if (kind == "features") bound = bind_features(&spec, &binder);
-    else if (kind == "encode") bound = bind_encode(&spec, &binder);
-    else if (kind == "retrieve") bound = bind_retrieve(&spec, &binder, seen_at(stages, i + 1));
-    else if (kind == "filter") bound = bind_filter(&spec, &binder, seen_applied);
-    else if (kind == "score") bound = bind_score(&spec, &binder);
-    else if (kind == "order") bound = bind_order(&spec, &binder);
+    auto bind_stage = [&]() -> BoundStage {
+      if (kind == "features") return bind_features(&spec, &binder);
+      if (kind == "encode") return bind_encode(&spec, &binder);
+      if (kind == "retrieve") return bind_retrieve(&spec, &binder, seen_at(stages, i + 1));
+      if (kind == "filter") return bind_filter(&spec, &binder, seen_applied);
+      if (kind == "score") return bind_score(&spec, &binder);
+      if (kind == "order") return bind_order(&spec, &binder);
+      return fail(GYR_E_INVALID_ARGUMENT, "pipeline",
+                  "%s.stage: unknown stage \"%.40s\"; there are features, encode, retrieve, filter, score and order",
+                  path.c_str(), kind.c_str());
+    };
+    BoundStage bound = bind_stage();
     if (!bound.ok()) return std::move(bound.status());
     GYR_TRY(spec.finish());
     seen_applied = kind == "retrieve" && !seen_at(stages, i + 1).empty();
