@@ -17,6 +17,15 @@ step() {
   return 1
 }
 
+# Runs a command with its output in a log; shows the end of it on failure.
+logged() {
+  local log=$results/$1.log; shift
+  "$@" > "$log" 2>&1 && return 0
+  grep -E 'error|FAILED' -A5 "$log" | head -40
+  tail -5 "$log"
+  return 1
+}
+
 # Adds a JUnit file's tests to the totals.
 count() {
   local file=$1 p f
@@ -39,9 +48,9 @@ suite() {  # suite NAME PRESET [ctest arguments]: build a preset and run its tes
   local name=$1 preset=$2 still=(); shift 2
   # Older ThreadSanitizers abort where the kernel randomises addresses widely; not every container allows this.
   [ "$preset" = tsan ] && setarch -R true 2>/dev/null && still=(setarch -R)
-  step "configure $name" cmake --preset "$preset" > "$results/$name-configure.log" || { tail -20 "$results/$name-configure.log"; return; }
-  step "build $name" "${still[@]}" cmake --build "build/$preset" -j "$jobs" ${TARGETS:+--target $TARGETS} > "$results/$name-build.log" ||
-    { grep -E 'error|FAILED' -A5 "$results/$name-build.log" | head -40; return; }
+  step "configure $name" logged "$name-configure" cmake --preset "$preset" || return
+  # shellcheck disable=SC2086
+  step "build $name" logged "$name-build" "${still[@]}" cmake --build "build/$preset" -j "$jobs" ${TARGETS:+--target $TARGETS} || return
   note "test $name"
   "${still[@]}" ctest --test-dir "build/$preset" -j "$jobs" --output-on-failure --output-junit "$PWD/$results/$name.xml" "$@" |
     grep -vE '^ *[0-9]+/[0-9]+ Test .* Passed|^ *Start ' || true

@@ -51,8 +51,8 @@ struct Ops {
   // matrix, row-major, f(f-1)/2 values.
   void (*interact)(const float* vectors, size_t f, size_t dim, float* out);
 
-  void (*softmax)(float* x, size_t n);   // in place, stable
-  void (*sigmoid)(float* x, size_t n);   // in place
+  void (*softmax)(float* x, size_t n);  // in place, stable
+  void (*sigmoid)(float* x, size_t n);  // in place
 
   // Row-sparse or dense optimizer steps over n values; `state` starts at 0 (Adagrad: Duchi et al. 2011,
   // w -= lr g / (sqrt(state += g^2) + eps); Adam: Kingma & Ba 2015, bias-corrected lr given by the caller).

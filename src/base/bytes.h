@@ -20,10 +20,8 @@ static_assert(std::endian::native == std::endian::little, "file formats are litt
 class ByteWriter {
  public:
   template <class T>
-    requires std::is_arithmetic_v<T>
-  void put(T v) {
-    append(&v, sizeof v);
-  }
+  requires std::is_arithmetic_v<T>
+  void put(T v) { append(&v, sizeof v); }
   void put_string(std::string_view s) {
     put<uint64_t>(s.size());
     append(s.data(), s.size());
@@ -57,8 +55,7 @@ class ByteReader {
   ByteReader(std::span<const uint8_t> bytes, const char* what) : bytes_(bytes), what_(what) {}
 
   template <class T>
-    requires std::is_arithmetic_v<T>
-  Status get(T* out) {
+  requires std::is_arithmetic_v<T> Status get(T* out) {
     if (left() < sizeof(T)) return truncated();
     std::memcpy(out, bytes_.data() + at_, sizeof(T));
     at_ += sizeof(T);

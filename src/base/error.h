@@ -86,7 +86,7 @@ class [[nodiscard]] Status {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  Result(T value) : value_(std::move(value)) {}          // NOLINT(google-explicit-constructor)
   Result(Status status) : status_(std::move(status)) {}  // NOLINT(google-explicit-constructor)
 
   bool ok() const { return status_.ok(); }
@@ -123,13 +123,14 @@ struct BudgetExceeded : std::bad_alloc {
 
 // GYR_ASSIGN(auto x, expr): x = the Result's value, or returns its failure.
 #define GYR_ASSIGN(decl, expr) GYR_ASSIGN_(decl, expr, GYR_CONCAT(gyr_result_, __LINE__))
-#define GYR_ASSIGN_(decl, expr, tmp)               \
-  auto tmp = (expr);                               \
-  if (!tmp.ok()) return std::move(tmp.status());   \
+#define GYR_ASSIGN_(decl, expr, tmp)             \
+  auto tmp = (expr);                             \
+  if (!tmp.ok()) return std::move(tmp.status()); \
   decl = std::move(*tmp)
 
 // GYR_CHECK: an invariant of ours; failing it is a defect, never an abort of the host.
-#define GYR_CHECK(cond, component) \
-  do {                             \
-    if (!(cond)) return ::gyr::fail(GYR_E_INTERNAL, component, "invariant failed: %s (%s:%d)", #cond, __FILE__, __LINE__); \
+#define GYR_CHECK(cond, component)                                                                              \
+  do {                                                                                                          \
+    if (!(cond))                                                                                                \
+      return ::gyr::fail(GYR_E_INTERNAL, component, "invariant failed: %s (%s:%d)", #cond, __FILE__, __LINE__); \
   } while (0)

@@ -13,7 +13,7 @@ enum class FaultKind : int { kAlloc = 0, kIo = 1 };
 struct FaultState {
   std::atomic<int64_t> countdown[2] = {-1, -1};  // fails when it reaches 0; -1 = off
   std::atomic<int64_t> passed[2] = {0, 0};
-  std::atomic<bool> persistent{false};           // keep failing afterwards
+  std::atomic<bool> persistent{false};  // keep failing afterwards
 };
 inline FaultState fault_state;
 

@@ -38,8 +38,10 @@ Result<Json> parse_json(std::string_view text, const char* component) {
   for (size_t i = 0; i < text.size(); i++) {
     char c = text[i];
     if (in_string) {
-      if (c == '\\') i++;
-      else if (c == '"') in_string = false;
+      if (c == '\\')
+        i++;
+      else if (c == '"')
+        in_string = false;
     } else if (c == '"') {
       in_string = true;
     } else if (c == '[' || c == '{') {

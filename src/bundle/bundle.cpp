@@ -22,8 +22,8 @@ void print_histogram(std::string* out, const char* name, const std::string& labe
   for (int b = 0; b < Histogram::kBuckets; b++) {
     if (!h.count(b)) continue;
     total += h.count(b);
-    print(out, "%s_bucket{%s%sle=\"%.9g\"} %" PRIu64 "\n", name, labels.c_str(), comma, double(Histogram::bound(b)) * 1e-9,
-          total);
+    print(out, "%s_bucket{%s%sle=\"%.9g\"} %" PRIu64 "\n", name, labels.c_str(), comma,
+          double(Histogram::bound(b)) * 1e-9, total);
   }
   print(out, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", name, labels.c_str(), comma, total);
   print(out, "%s_sum{%s} %.9g\n", name, labels.c_str(), double(h.sum_ns()) * 1e-9);
@@ -77,7 +77,9 @@ Status Bundle::publish(const std::string& path, uint32_t flags, uint64_t* genera
   if (generation) *generation = next->number;
   current_.store(next.release(), std::memory_order_release);
   publishes_.fetch_add(1, std::memory_order_relaxed);
-  if (previous_) epochs_.retire(previous_, [](void* g, void*) { delete static_cast<Generation*>(g); }, nullptr);
+  if (previous_)
+    epochs_.retire(
+        previous_, [](void* g, void*) { delete static_cast<Generation*>(g); }, nullptr);
   previous_ = old;
   epochs_.reclaim();
   return {};
@@ -108,8 +110,10 @@ Status Bundle::recommend(gyr_recommend_args* args, Workspace* workspace, gyr_tas
     args->generation = g.number;
   }
   if (own) workspaces_.give(std::move(own));
-  if (status.ok()) users_.fetch_add(args->users->count, std::memory_order_relaxed);
-  else errors_.fetch_add(1, std::memory_order_relaxed);
+  if (status.ok())
+    users_.fetch_add(args->users->count, std::memory_order_relaxed);
+  else
+    errors_.fetch_add(1, std::memory_order_relaxed);
   return status;
 }
 
@@ -127,11 +131,13 @@ std::string Bundle::metrics() const {
           g.number);
     const auto& histograms = g.pipeline->histograms();
     const auto& names = g.pipeline->stage_names();
-    out += "# HELP gyr_stage_seconds Time per stage and call, of the serving generation.\n"
-           "# TYPE gyr_stage_seconds histogram\n";
+    out +=
+        "# HELP gyr_stage_seconds Time per stage and call, of the serving generation.\n"
+        "# TYPE gyr_stage_seconds histogram\n";
     for (size_t i = 0; i < names.size(); i++)
       print_histogram(&out, "gyr_stage_seconds", "stage=\"" + std::to_string(i) + ":" + names[i] + "\"", histograms[i]);
-    out += "# HELP gyr_request_seconds Time per call, of the serving generation.\n# TYPE gyr_request_seconds histogram\n";
+    out +=
+        "# HELP gyr_request_seconds Time per call, of the serving generation.\n# TYPE gyr_request_seconds histogram\n";
     print_histogram(&out, "gyr_request_seconds", "", histograms.back());
   });
   return out;

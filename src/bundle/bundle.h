@@ -48,9 +48,9 @@ class Bundle {
   std::shared_ptr<Runtime> runtime_;
   mutable EpochDomain epochs_;
   std::atomic<Generation*> current_{nullptr};
-  std::mutex publish_mutex_;         // publish and rollback, one at a time
-  Generation* previous_ = nullptr;   // guarded by publish_mutex_
-  uint64_t last_number_ = 1;         // guarded by publish_mutex_
+  std::mutex publish_mutex_;        // publish and rollback, one at a time
+  Generation* previous_ = nullptr;  // guarded by publish_mutex_
+  uint64_t last_number_ = 1;        // guarded by publish_mutex_
   WorkspacePool workspaces_;
   std::atomic<uint64_t> requests_{0}, users_{0}, errors_{0}, publishes_{0};
 };

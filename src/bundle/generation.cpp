@@ -134,14 +134,22 @@ Json Generation::describe() const {
   for (const auto& [name, w] : components.workflows)
     list.push_back({{"name", name}, {"type", "workflow"}, {"outputs", w->outputs().columns.size()}});
   for (const auto& [name, t] : components.tables)
-    list.push_back({{"name", name}, {"type", "table"}, {"key", t->key_field().name}, {"rows", t->rows()},
-                    {"columns", t->columns().size()}, {"bytes", t->bytes()}});
+    list.push_back({{"name", name},
+                    {"type", "table"},
+                    {"key", t->key_field().name},
+                    {"rows", t->rows()},
+                    {"columns", t->columns().size()},
+                    {"bytes", t->bytes()}});
   for (const auto& [name, index] : components.indexes) {
     gyr_index_info info{};
     info.struct_size = sizeof info;
     index->fill_info(&info);
-    list.push_back({{"name", name}, {"type", "index"}, {"kind", info.kind == GYR_INDEX_EXACT ? "exact" : "graph"},
-                    {"dim", info.dim}, {"count", info.count}, {"bytes", info.bytes}});
+    list.push_back({{"name", name},
+                    {"type", "index"},
+                    {"kind", info.kind == GYR_INDEX_EXACT ? "exact" : "graph"},
+                    {"dim", info.dim},
+                    {"count", info.count},
+                    {"bytes", info.bytes}});
   }
   for (const auto& [name, m] : components.models) {
     Json entry = {{"name", name}, {"type", "model"}};
@@ -150,7 +158,10 @@ Json Generation::describe() const {
   }
   for (const auto& [name, ids] : components.ids)
     list.push_back({{"name", name}, {"type", "ids"}, {"count", ids->size()}});
-  return {{"generation", number}, {"path", path}, {"components", list}, {"pipeline", pipeline_json},
+  return {{"generation", number},
+          {"path", path},
+          {"components", list},
+          {"pipeline", pipeline_json},
           {"metadata", metadata}};
 }
 

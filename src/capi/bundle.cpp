@@ -20,7 +20,8 @@ class BundleBuilder {
     bool good = !s.empty() && s.size() <= 63 && s != "manifest";
     for (char c : s) good &= (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
     if (!good)
-      return fail(GYR_E_INVALID_ARGUMENT, "bundle", "name \"%.80s\": expected 1..63 of [a-z0-9_], not \"manifest\"", name);
+      return fail(GYR_E_INVALID_ARGUMENT, "bundle", "name \"%.80s\": expected 1..63 of [a-z0-9_], not \"manifest\"",
+                  name);
     bool taken = components.workflows.contains(s) || components.tables.contains(s) || components.indexes.contains(s) ||
                  components.models.contains(s) || components.ids.contains(s);
     if (taken) return fail(GYR_E_ALREADY_EXISTS, "bundle", "a component named \"%s\" is in the bundle already", name);
@@ -82,7 +83,8 @@ GYR_API gyr_status gyr_bundle_builder_add_workflow(gyr_bundle_builder* builder, 
   return guard(err, "bundle", [&]() -> Status {
     GYR_TRY(enter(workflow, "workflow"));
     if (workflow->impl->passes_left())
-      return fail(GYR_E_INVALID_STATE, "bundle", "the workflow is not fitted (%u passes left)", workflow->impl->passes_left());
+      return fail(GYR_E_INVALID_STATE, "bundle", "the workflow is not fitted (%u passes left)",
+                  workflow->impl->passes_left());
     return add(builder, name, workflow, &Components::workflows, "workflow");
   });
 }

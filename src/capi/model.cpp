@@ -173,8 +173,7 @@ GYR_API gyr_status gyr_model_recommend(const gyr_model* model, const int64_t* it
   return guard(err, "model", [&]() -> Status {
     GYR_TRY(enter(model, "model"));
     if (k < 1 || k > 65536) return fail(GYR_E_INVALID_ARGUMENT, "model", "k is %u; expected 1..65536", k);
-    if (exclude && !exclude_offsets)
-      return fail(GYR_E_INVALID_ARGUMENT, "model", "exclude needs exclude_offsets");
+    if (exclude && !exclude_offsets) return fail(GYR_E_INVALID_ARGUMENT, "model", "exclude needs exclude_offsets");
     if (n == 0) return {};
     GYR_TRY(require(offsets, "offsets"));
     GYR_TRY(require(out_items, "out_items"));

@@ -1,7 +1,8 @@
 // The small typed expression language of Filter and of the pipeline's filter and order stages (docs/expression.md):
 // + - * /, comparisons, and or not, `x in [1, 2]`, `x is null`, min max abs log exp sqrt, number and 'string' literals,
-// column names, `x in list_column`. A NaN counts as null. Integers and strings compare exactly. Compiled and type-checked once against the columns; run over batches without allocation.
-// Three-valued logic: null makes arithmetic and comparisons null, and a null condition is false.
+// column names, `x in list_column`. A NaN counts as null. Integers and strings compare exactly. Compiled and
+// type-checked once against the columns; run over batches without allocation. Three-valued logic: null makes arithmetic
+// and comparisons null, and a null condition is false.
 #pragma once
 
 #include <memory>
@@ -19,8 +20,8 @@ class Expression {
   // Columns in the order that run() gets them. Errors name the position in the text.
   static Result<std::unique_ptr<Expression>> compile(std::string_view text, const std::vector<ColumnSchema>& columns);
   virtual ~Expression() = default;
-  virtual bool is_condition() const = 0;               // boolean, else numeric
-  virtual const std::vector<int>& used() const = 0;    // positions of the columns it reads
+  virtual bool is_condition() const = 0;             // boolean, else numeric
+  virtual const std::vector<int>& used() const = 0;  // positions of the columns it reads
   struct Scratch {
     std::vector<std::vector<double>> values;
     std::vector<std::vector<uint8_t>> valid;

@@ -14,10 +14,23 @@
 namespace gyr {
 
 enum Tag : uint32_t {
-  kTagCategorical = 1u << 0, kTagContinuous = 1u << 1, kTagList = 1u << 2, kTagSequence = 1u << 3,
-  kTagText = 1u << 4, kTagTokenized = 1u << 5, kTagTime = 1u << 6, kTagEmbedding = 1u << 7,
-  kTagId = 1u << 8, kTagUser = 1u << 9, kTagItem = 1u << 10, kTagSession = 1u << 11, kTagContext = 1u << 12,
-  kTagTarget = 1u << 13, kTagRegression = 1u << 14, kTagClassification = 1u << 15, kTagBinary = 1u << 16,
+  kTagCategorical = 1u << 0,
+  kTagContinuous = 1u << 1,
+  kTagList = 1u << 2,
+  kTagSequence = 1u << 3,
+  kTagText = 1u << 4,
+  kTagTokenized = 1u << 5,
+  kTagTime = 1u << 6,
+  kTagEmbedding = 1u << 7,
+  kTagId = 1u << 8,
+  kTagUser = 1u << 9,
+  kTagItem = 1u << 10,
+  kTagSession = 1u << 11,
+  kTagContext = 1u << 12,
+  kTagTarget = 1u << 13,
+  kTagRegression = 1u << 14,
+  kTagClassification = 1u << 15,
+  kTagBinary = 1u << 16,
   kTagMultiClass = 1u << 17,
 };
 // Deprecated compounds split as Merlin does: "user_id" = user + id. Unknown words fail.
@@ -31,8 +44,8 @@ struct ColumnSchema {
   gyr_dtype dtype = GYR_DTYPE_NONE;
   bool is_list = false;
   uint32_t tags = 0;
-  int64_t cardinality = 0;      // categorical: codes 0..cardinality-1; 0 = not categorical
-  std::string domain;           // columns of one domain share one embedding table; empty = own
+  int64_t cardinality = 0;           // categorical: codes 0..cardinality-1; 0 = not categorical
+  std::string domain;                // columns of one domain share one embedding table; empty = own
   std::vector<std::string> sources;  // graph inputs it depends on
 };
 

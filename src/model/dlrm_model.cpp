@@ -23,8 +23,8 @@ class DlrmModel : public Model {
     weights_.copy_from(weights);
     if (shape_.dense) bottom_ = std::make_unique<PackedMlp>(shape_.bottom, weights_.dense.data(), memory);
     top_ = std::make_unique<PackedMlp>(shape_.top, weights_.dense.data(), memory);
-    user_inputs_.names = user_set_.names();
-    item_inputs_.names = item_set_.names();
+    user_inputs_ = user_set_.inputs();
+    item_inputs_ = item_set_.inputs();
     uint32_t number = 0, slot = uint32_t(shape_.first_coded()), user = 0, item = 0;
     for (const Feature& f : shape_.set.features) {
       bool dense = f.kind == FeatureKind::kDense, of_user = f.side == FeatureSide::kUser;

@@ -140,9 +140,9 @@ FeatureSet FeatureSet::only(std::initializer_list<FeatureSide> sides) const {
   return out;
 }
 
-std::vector<std::string> FeatureSet::names() const {
-  std::vector<std::string> out;
-  for (const Feature& f : features) out.push_back(f.name);
+ModelInputs FeatureSet::inputs() const {
+  ModelInputs out;
+  for (const Feature& f : features) out.add(f.name, f.cardinality);
   return out;
 }
 

@@ -35,7 +35,7 @@ struct FeatureSet {
   static Status read_header(const Json& header, FeatureSet* out);
   void write(Json* header) const;
   FeatureSet only(std::initializer_list<FeatureSide> sides) const;  // keeps all tables
-  std::vector<std::string> names() const;
+  ModelInputs inputs() const;
   uint32_t count(FeatureKind kind) const;
 };
 

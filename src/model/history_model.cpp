@@ -115,8 +115,8 @@ InteractionTrainer::Csr InteractionTrainer::transpose(const Csr& from, uint64_t 
 
 HistoryModel::HistoryModel(RuntimePtr runtime, InteractionSpec names)
     : runtime_(std::move(runtime)), names_(std::move(names)) {
-  history_input_.names = {names_.history};
-  item_input_.names = {names_.item};
+  history_input_.add(names_.history, names_.items);
+  item_input_.add(names_.item, names_.items);
 }
 
 Status HistoryModel::encode(gyr_side, const std::vector<const Column*>&, int64_t, Scratch*, float*) const {

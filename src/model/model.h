@@ -17,9 +17,16 @@
 
 namespace gyr {
 
-// What a model reads on one side: the names, in the order that Inputs holds their columns.
+// What a model reads on one side, in the order in which calls pass the columns. `cardinalities` belongs to `names`: the
+// number of codes a categorical column was trained with, 0 for numbers. A column of other codes is another column.
 struct ModelInputs {
   std::vector<std::string> names;
+  std::vector<int64_t> cardinalities;
+
+  void add(std::string name, int64_t cardinality) {
+    names.push_back(std::move(name));
+    cardinalities.push_back(cardinality);
+  }
 };
 
 class Model {

@@ -11,7 +11,7 @@ class PopularityModel : public HistoryModel {
  public:
   PopularityModel(RuntimePtr runtime, InteractionSpec names, Floats counts)
       : HistoryModel(std::move(runtime), std::move(names)), counts_(std::move(counts)) {
-    history_input_.names.clear();  // the same for everybody
+    history_input_ = {};  // the same for everybody
   }
   const char* kind() const override { return "popularity"; }
   std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<Scratch>(); }

@@ -17,13 +17,13 @@ class TowerModel : public Model {
     weights_.copy_from(weights);
     user_ = std::make_unique<PackedMlp>(shape_.user_mlp, weights_.dense.data(), memory);
     item_ = std::make_unique<PackedMlp>(shape_.item_mlp, weights_.dense.data(), memory);
-    user_inputs_.names = shape_.user.names();
-    item_inputs_.names = shape_.item.names();
+    user_inputs_ = shape_.user.inputs();
+    item_inputs_ = shape_.item.inputs();
     if (!shape_.item_bias) return;
     auto& names = item_inputs_.names;
     auto at = std::find(names.begin(), names.end(), shape_.item_name);
     bias_column_ = size_t(at - names.begin());
-    if (at == names.end()) names.push_back(shape_.item_name);
+    if (at == names.end()) item_inputs_.add(shape_.item_name, shape_.items);
   }
 
   const char* kind() const override { return "two_tower"; }

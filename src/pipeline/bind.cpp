@@ -40,6 +40,29 @@ void collect_needs(const Json& stages, const Components& components, std::vector
 
 }  // namespace
 
+Status bind_model_inputs(SpecReader* spec, const ModelInputs& inputs, const Scope& scope, const char* side,
+                         std::vector<ColumnRef>* out) {
+  std::string path = spec->path("model");
+  for (size_t i = 0; i < inputs.names.size(); i++) {
+    const char* name = inputs.names[i].c_str();
+    int at = scope.find(name);
+    if (at < 0)
+      return fail(GYR_E_INVALID_ARGUMENT, "pipeline",
+                  "%s: the model reads \"%s\", which the %s side does not have (it "
+                  "has: %s)",
+                  path.c_str(), name, side, scope.names().c_str());
+    const ColumnSchema& have = scope.schemas[size_t(at)];
+    if (have.dtype == GYR_DTYPE_STRING || have.cardinality != inputs.cardinalities[i])
+      return fail(GYR_E_INVALID_ARGUMENT, "pipeline",
+                  "%s: the model was trained with %lld codes of \"%s\" (0: a number), "
+                  "here it is %s with %lld; add an encode stage with the model's workflow before this one",
+                  path.c_str(), (long long)inputs.cardinalities[i], name, dtype_name(have.dtype),
+                  (long long)have.cardinality);
+    out->push_back(scope.refs[size_t(at)]);
+  }
+  return {};
+}
+
 Pipeline::~Pipeline() = default;
 
 Result<std::shared_ptr<const Pipeline>> Pipeline::create(std::string_view text, const Components& components) {

@@ -35,15 +35,15 @@ struct Scope {
 
 struct Binder {
   const Components* components = nullptr;
-  Scope user, item;               // context columns are visible on the user side
+  Scope user, item;  // context columns are visible on the user side
   uint32_t slots = kFirstStageSlot;
   std::vector<uint32_t> item_slots{kSlotItemKey, kSlotScores};
-  std::string user_table;         // set by the first user features stage
+  std::string user_table;  // set by the first user features stage
   std::shared_ptr<const IdList> item_ids;
   gyr_dtype user_key_dtype = GYR_DTYPE_NONE;
-  uint32_t query_dim = 0;         // set by encode
+  uint32_t query_dim = 0;  // set by encode
   bool retrieved = false, scored = false;
-  uint32_t max_k = 0;             // set by order
+  uint32_t max_k = 0;               // set by order
   std::vector<std::string> needed;  // every column name any model of the graph reads
 
   uint32_t add_slot(bool item_side) {
@@ -52,12 +52,10 @@ struct Binder {
   }
 };
 
-// A model reads codes and numbers; a raw column of the right name is a forgotten encode stage.
-inline Status check_model_input(SpecReader* spec, const std::string& name, const ColumnSchema& column) {
-  if (column.dtype != GYR_DTYPE_STRING) return {};
-  return fail(GYR_E_INVALID_ARGUMENT, "pipeline", "%s: the model reads \"%s\", which is text here; add an encode stage "
-              "with the workflow before this one", spec->path("model").c_str(), name.c_str());
-}
+// Finds a model's inputs on one side. Codes must be those it was trained with: a raw column of the right name is a
+// forgotten encode stage, and would be read as other codes without a word.
+Status bind_model_inputs(SpecReader* spec, const ModelInputs& inputs, const Scope& scope, const char* side,
+                         std::vector<ColumnRef>* out);
 
 inline std::string Scope::names() const {
   std::string out;

@@ -34,8 +34,10 @@ Status push_value(const gyr_value& v, const ColumnSchema& schema, Column* out) {
       out->push_string({s.data ? s.data : "", size_t(s.len)});
     } else if (have == Physical::kInt) {
       int64_t x = v.is_list ? static_cast<const int64_t*>(v.list)[i] : v.i;
-      if (int_to_float) out->push_float(double(x));
-      else out->push_int(x);
+      if (int_to_float)
+        out->push_float(double(x));
+      else
+        out->push_int(x);
     } else {
       out->push_float(v.is_list ? static_cast<const double*>(v.list)[i] : v.f);
     }
@@ -89,7 +91,8 @@ void Pipeline::prepare(Workspace* w) const {
 
 Status Pipeline::fill_context(const gyr_recommend_args& a, Batch* out) const {
   for (uint64_t c = 0; c < a.n_context; c++) {
-    if (!a.context_names[c]) return fail(GYR_E_INVALID_ARGUMENT, "pipeline", "context_names[%llu] is NULL", (unsigned long long)c);
+    if (!a.context_names[c])
+      return fail(GYR_E_INVALID_ARGUMENT, "pipeline", "context_names[%llu] is NULL", (unsigned long long)c);
     bool known = std::any_of(context_.begin(), context_.end(),
                              [&](const ColumnSchema& s) { return s.name == a.context_names[c]; });
     if (!known)
@@ -102,8 +105,10 @@ Status Pipeline::fill_context(const gyr_recommend_args& a, Batch* out) const {
     uint64_t at = 0;
     while (at < a.n_context && context_[i].name != a.context_names[at]) at++;
     for (uint64_t u = 0; u < a.users->count; u++) {
-      if (at == a.n_context) column.push_null_row();
-      else GYR_TRY(push_value(a.context[u * a.n_context + at], context_[i], &column));
+      if (at == a.n_context)
+        column.push_null_row();
+      else
+        GYR_TRY(push_value(a.context[u * a.n_context + at], context_[i], &column));
     }
   }
   out->rows = int64_t(a.users->count);
@@ -113,7 +118,8 @@ Status Pipeline::fill_context(const gyr_recommend_args& a, Batch* out) const {
 Status Pipeline::fill_user_keys(const gyr_keys& users, Batch* out) const {
   Column& key = out->columns[0];
   key.reset(user_key_dtype_, false);
-  if (user_key_dtype_ == GYR_DTYPE_INT64) key.ints.assign(users.ints, users.ints + users.count);
+  if (user_key_dtype_ == GYR_DTYPE_INT64)
+    key.ints.assign(users.ints, users.ints + users.count);
   else
     for (uint64_t i = 0; i < users.count; i++)
       key.push_string({users.strings[i].data ? users.strings[i].data : "", size_t(users.strings[i].len)});

@@ -38,8 +38,10 @@ void Seen::labels(const Workspace& w, SeenScratch* s, const int64_t** labels, co
   for (size_t row = 0; row + 1 < c.list_offsets.size(); row++) {
     for (int64_t i = c.list_offsets[row]; i < c.list_offsets[row + 1]; i++) {
       if (!c.leaf_is_valid(i)) continue;
-      if (!ids_) s->labels.push_back(c.ints[size_t(i)]);
-      else if (int64_t label = ids_->label(c.string(i)); label >= 0) s->labels.push_back(label);
+      if (!ids_)
+        s->labels.push_back(c.ints[size_t(i)]);
+      else if (int64_t label = ids_->label(c.string(i)); label >= 0)
+        s->labels.push_back(label);
     }
     s->offsets.push_back(int64_t(s->labels.size()));
   }

@@ -101,8 +101,10 @@ Status bind_workflow(SpecReader* spec, const std::string& name, const std::vecto
       if (std::find(sources.begin(), sources.end(), source) == sources.end()) sources.push_back(source);
   }
   if (wanted.empty())
-    return fail(GYR_E_INVALID_ARGUMENT, "pipeline", "%s: none of the workflow's outputs is used by a model and can be "
-                "computed from: %s", spec->path("workflow").c_str(), scope.names().c_str());
+    return fail(GYR_E_INVALID_ARGUMENT, "pipeline",
+                "%s: none of the workflow's outputs is used by a model and can be "
+                "computed from: %s",
+                spec->path("workflow").c_str(), scope.names().c_str());
   std::vector<ColumnSchema> available;
   for (const std::string& source : sources) {
     int at = scope.find(source);
@@ -122,16 +124,8 @@ Status bind_workflow(SpecReader* spec, const std::string& name, const std::vecto
 Status bind_model(SpecReader* spec, const std::string& name, Encode* stage, Binder* b) {
   GYR_ASSIGN(stage->model, find_component(b->components->models, name, "model", spec->path("model")));
   if (stage->item_side) return spec->error("model", "only users are embedded while serving; items are in the index");
-  const auto& inputs = stage->model->encode_inputs(GYR_SIDE_USER).names;
   if (stage->model->dim() == 0) return spec->error("model", "this kind of model has no user tower");
-  for (const std::string& input : inputs) {
-    int at = b->user.find(input);
-    if (at < 0)
-      return fail(GYR_E_INVALID_ARGUMENT, "pipeline", "%s: the model reads \"%s\", which the user side does not have "
-                  "(it has: %s)", spec->path("model").c_str(), input.c_str(), b->user.names().c_str());
-    GYR_TRY(check_model_input(spec, input, b->user.schemas[size_t(at)]));
-    stage->model_inputs.push_back(b->user.refs[size_t(at)]);
-  }
+  GYR_TRY(bind_model_inputs(spec, stage->model->encode_inputs(GYR_SIDE_USER), b->user, "user", &stage->model_inputs));
   b->query_dim = stage->model->dim();
   return {};
 }

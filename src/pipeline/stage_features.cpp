@@ -7,8 +7,8 @@ namespace gyr {
 namespace {
 
 struct Scratch : StageScratch {
-  std::vector<uint8_t> status;     // [columns, keys]
-  std::vector<gyr_str> strings;    // string item keys
+  std::vector<uint8_t> status;   // [columns, keys]
+  std::vector<gyr_str> strings;  // string item keys
 };
 
 class Features : public Stage {
@@ -72,13 +72,15 @@ Status check_user_key(const Table& table, const std::string& path, Binder* b) {
 
 Status check_item_key(const Table& table, const std::string& path, Binder* b) {
   if (!b->retrieved)
-    return fail(GYR_E_INVALID_ARGUMENT, "pipeline", "%s: item features need a retrieve stage before them", path.c_str());
+    return fail(GYR_E_INVALID_ARGUMENT, "pipeline", "%s: item features need a retrieve stage before them",
+                path.c_str());
   bool strings = table.key_dtype() == GYR_DTYPE_STRING;
   if (strings != bool(b->item_ids))
-    return fail(GYR_E_INVALID_ARGUMENT, "pipeline",
-                "%s: has %s keys, but the retrieve stage gives %s ids; its \"ids\" must name an id list exactly when the "
-                "item table has string keys",
-                path.c_str(), dtype_name(table.key_dtype()), b->item_ids ? "string" : "int64");
+    return fail(
+        GYR_E_INVALID_ARGUMENT, "pipeline",
+        "%s: has %s keys, but the retrieve stage gives %s ids; its \"ids\" must name an id list exactly when the "
+        "item table has string keys",
+        path.c_str(), dtype_name(table.key_dtype()), b->item_ids ? "string" : "int64");
   return {};
 }
 
@@ -98,8 +100,10 @@ BoundStage bind_features(SpecReader* spec, Binder* b) {
   stage->item_side = side == 1;
   stage->drop_missing = missing == 0;
   stage->name = side ? "features:item" : "features:user";
-  if (side) GYR_TRY(check_item_key(table, spec->path("table"), b));
-  else GYR_TRY(check_user_key(table, spec->path("table"), b));
+  if (side)
+    GYR_TRY(check_item_key(table, spec->path("table"), b));
+  else
+    GYR_TRY(check_user_key(table, spec->path("table"), b));
 
   if (names.empty())
     for (const Field& f : table.columns()) names.push_back(f.name);

@@ -101,8 +101,10 @@ BoundStage bind_retrieve(SpecReader* spec, Binder* b, const std::string& seen) {
   info.struct_size = sizeof info;
   stage->index->fill_info(&info);
   if (b->query_dim != info.dim)
-    return fail(GYR_E_INVALID_ARGUMENT, "pipeline", "%s: the index holds %u-dimensional vectors, the encode stage before "
-                "it gives %u%s", spec->path("index").c_str(), info.dim, b->query_dim,
+    return fail(GYR_E_INVALID_ARGUMENT, "pipeline",
+                "%s: the index holds %u-dimensional vectors, the encode stage before "
+                "it gives %u%s",
+                spec->path("index").c_str(), info.dim, b->query_dim,
                 b->query_dim ? "" : " (add an encode stage with a model)");
   if (!ids.empty()) {
     GYR_ASSIGN(stage->item_ids, find_component(b->components->ids, ids, "id list", spec->path("ids")));

@@ -46,19 +46,6 @@ class Score : public Stage {
   }
 };
 
-Status bind_inputs(SpecReader* spec, const ModelInputs& inputs, const Scope& scope, const char* side,
-                   std::vector<ColumnRef>* out) {
-  for (const std::string& name : inputs.names) {
-    int at = scope.find(name);
-    if (at < 0)
-      return fail(GYR_E_INVALID_ARGUMENT, "pipeline", "%s: the model reads \"%s\", which the %s side does not have (it "
-                  "has: %s)", spec->path("model").c_str(), name.c_str(), side, scope.names().c_str());
-    GYR_TRY(check_model_input(spec, name, scope.schemas[size_t(at)]));
-    out->push_back(scope.refs[size_t(at)]);
-  }
-  return {};
-}
-
 }  // namespace
 
 BoundStage bind_score(SpecReader* spec, Binder* b) {
@@ -69,8 +56,8 @@ BoundStage bind_score(SpecReader* spec, Binder* b) {
   GYR_ASSIGN(stage->model, find_component(b->components->models, model, "model", spec->path("model")));
   if (!b->retrieved) return spec->error("stage", "\"score\" needs a retrieve stage before it");
   if (b->scored) return spec->error("stage", "only one score stage is supported");
-  GYR_TRY(bind_inputs(spec, stage->model->score_user_inputs(), b->user, "user", &stage->user));
-  GYR_TRY(bind_inputs(spec, stage->model->score_item_inputs(), b->item, "item", &stage->items));
+  GYR_TRY(bind_model_inputs(spec, stage->model->score_user_inputs(), b->user, "user", &stage->user));
+  GYR_TRY(bind_model_inputs(spec, stage->model->score_item_inputs(), b->item, "item", &stage->items));
   b->scored = true;
   b->item.add({"score", GYR_DTYPE_FLOAT32}, kSlotScores, kScore);
   return BoundStage(std::move(stage));

@@ -25,8 +25,12 @@ struct LeafMover {
     for (size_t i = begin; i < end; i++, leaf++) {
       if (!c->leaf_valid.empty()) c->leaf_valid[leaf] = c->leaf_valid[i];
       switch (c->physical()) {
-        case Physical::kInt: c->ints[leaf] = c->ints[i]; break;
-        case Physical::kFloat: c->floats[leaf] = c->floats[i]; break;
+        case Physical::kInt:
+          c->ints[leaf] = c->ints[i];
+          break;
+        case Physical::kFloat:
+          c->floats[leaf] = c->floats[i];
+          break;
         case Physical::kString: {
           size_t from = size_t(c->char_offsets[i]), size = size_t(c->char_offsets[i + 1]) - from;
           std::memmove(c->chars.data() + byte, c->chars.data() + from, size);
@@ -41,8 +45,12 @@ struct LeafMover {
   void finish() {
     if (!c->leaf_valid.empty()) c->leaf_valid.resize(leaf);
     switch (c->physical()) {
-      case Physical::kInt: c->ints.resize(leaf); break;
-      case Physical::kFloat: c->floats.resize(leaf); break;
+      case Physical::kInt:
+        c->ints.resize(leaf);
+        break;
+      case Physical::kFloat:
+        c->floats.resize(leaf);
+        break;
       case Physical::kString:
         c->char_offsets.resize(leaf + 1);
         c->char_offsets[leaf] = int64_t(byte);

@@ -24,8 +24,8 @@ struct Workspace {
   uint64_t pipeline_id = 0;  // whose shape this has
   std::atomic<bool> busy{false};
 
-  std::vector<Batch> slots;          // user slots have a row per user, item slots a row per candidate
-  std::vector<uint32_t> item_slots;  // which slots shrink with the candidates
+  std::vector<Batch> slots;                            // user slots have a row per user, item slots a row per candidate
+  std::vector<uint32_t> item_slots;                    // which slots shrink with the candidates
   std::vector<std::unique_ptr<StageScratch>> scratch;  // [stage]
 
   std::vector<uint8_t> user_status;  // [users]

@@ -34,8 +34,8 @@ class Table {
 
   virtual gyr_dtype key_dtype() const = 0;
   virtual const Field& key_field() const = 0;
-  virtual const std::vector<Field>& columns() const = 0;  // without key and event time
-  virtual const std::string& event_time_name() const = 0; // empty = rows have event time 0
+  virtual const std::vector<Field>& columns() const = 0;   // without key and event time
+  virtual const std::string& event_time_name() const = 0;  // empty = rows have event time 0
   virtual uint64_t rows() const = 0;
   virtual uint64_t bytes() const = 0;
 

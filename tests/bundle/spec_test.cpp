@@ -1,8 +1,8 @@
 // Serving graphs that are wrong: each mistake is named with its path. And string catalogues.
 #include <cstring>
 
-#include "tests/bundle/world.h"
 #include "pipeline/pipeline.h"
+#include "tests/bundle/world.h"
 
 namespace gyr::test {
 namespace {
@@ -30,7 +30,8 @@ TEST(PipelineSpec, EveryMistakeIsNamed) {
       {"\"k\":60", "\"k\":0", "stages[2].k: expected an integer in 1..65536, got 0"},
       {"\"k\":60", "\"k\":\"60\"", "stages[2].k: expected an integer in 1..65536, got \"60\""},
       {"\"stage\":\"retrieve\"", "\"stage\":\"retreive\"", "stages[2].stage: unknown stage \"retreive\""},
-      {"\"index\":\"items_index\"", "\"index\":\"nope\"", "stages[2].index: no index named \"nope\" (the bundle has: items_index)"},
+      {"\"index\":\"items_index\"", "\"index\":\"nope\"",
+       "stages[2].index: no index named \"nope\" (the bundle has: items_index)"},
       {"\"table\":\"users\"", "\"table\":\"user\"", "stages[0].table: no table named \"user\""},
       {"[\"genre\",\"year\"]", "[\"genre\",\"yaer\"]", "stages[4].columns: the table has no column \"yaer\""},
       {"year >= oldest", "yaer >= oldest", "stages[5].expr"},
@@ -39,9 +40,12 @@ TEST(PipelineSpec, EveryMistakeIsNamed) {
       {"\"by\":\"score\"", "\"by\":\"score > 1\"", "stages[8].by: must be a number"},
       {"\"method\":\"greedy\"", "\"method\":\"random\"", "stages[8].method: expected one of"},
       {"\"method\":\"greedy\"", "\"method\":\"greedy\",\"temperature\":2", "stages[8].temperature"},
-      {"{\"stage\":\"encode\",\"side\":\"item\",\"workflow\":\"features\"},", "", "the model reads"},
-      {"{\"stage\":\"encode\",\"workflow\":\"features\",\"model\":\"retrieval\"},", "", "add an encode stage with a model"},
-      {",\n  {\"stage\":\"order\",\"k\":10,\"by\":\"score\",\"method\":\"greedy\"}", "", "the last stage must be \"order\""},
+      {"{\"stage\":\"encode\",\"side\":\"item\",\"workflow\":\"features\"},", "",
+       "add an encode stage with the model's workflow"},
+      {"{\"stage\":\"encode\",\"workflow\":\"features\",\"model\":\"retrieval\"},", "",
+       "add an encode stage with a model"},
+      {",\n  {\"stage\":\"order\",\"k\":10,\"by\":\"score\",\"method\":\"greedy\"}", "",
+       "the last stage must be \"order\""},
       {"\"dtype\":\"float32\"}],\"stages\"", "\"dtype\":\"half\"}],\"stages\"", "context[0].dtype"},
   };
   for (const Case& c : cases) {
@@ -137,7 +141,8 @@ TEST(StringCatalogue, OriginalIdsInAndOut) {
     EXPECT_EQ(id.rfind("film/", 0), 0u) << id;
     for (int64_t s : w.seen[0]) EXPECT_NE(id, names[size_t(s - item_id(0))]);
   }
-  EXPECT_NE(error_of(kPipeline, c).find("\"seen\" must be a list of int64 item ids, it is a list of string"), std::string::npos)
+  EXPECT_NE(error_of(kPipeline, c).find("\"seen\" must be a list of int64 item ids, it is a list of string"),
+            std::string::npos)
       << error_of(kPipeline, c);
 }
 

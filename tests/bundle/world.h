@@ -124,8 +124,10 @@ class World {
   // One row per (user, liked item) with the rest of the likes as history; with `negatives`, as many unliked rows.
   Batch rows(bool negatives) {
     Batch b;
-    for (auto [name, type, list] : {std::tuple{"age", GYR_DTYPE_FLOAT32, false}, {"history", GYR_DTYPE_INT64, true},
-                                    {"item_id", GYR_DTYPE_INT64, false}, {"genre", GYR_DTYPE_STRING, false},
+    for (auto [name, type, list] : {std::tuple{"age", GYR_DTYPE_FLOAT32, false},
+                                    {"history", GYR_DTYPE_INT64, true},
+                                    {"item_id", GYR_DTYPE_INT64, false},
+                                    {"genre", GYR_DTYPE_STRING, false},
                                     {"year", GYR_DTYPE_FLOAT32, false}})
       b.add(name, type, list);
     if (negatives) b.add("label", GYR_DTYPE_FLOAT32, false);
@@ -272,7 +274,9 @@ inline World& world(uint64_t salt = 0) {
   return *worlds[salt];
 }
 
-inline std::string temp_path(const std::string& name) { return ::testing::TempDir() + "gyr_" + std::to_string(getpid()) + "_" + name; }
+inline std::string temp_path(const std::string& name) {
+  return ::testing::TempDir() + "gyr_" + std::to_string(getpid()) + "_" + name;
+}
 
 // A bundle opened through the C interface.
 class Served {
@@ -303,8 +307,12 @@ struct Answer {
   gyr_recommend_args args{};
 
   explicit Answer(std::vector<int64_t> who, uint32_t k = 10)
-      : users(std::move(who)), ids(users.size() * k), scores(users.size() * k), stage_scores(users.size() * k * 2),
-        counts(users.size()), status(users.size()) {
+      : users(std::move(who)),
+        ids(users.size() * k),
+        scores(users.size() * k),
+        stage_scores(users.size() * k * 2),
+        counts(users.size()),
+        status(users.size()) {
     keys = {sizeof keys, GYR_DTYPE_INT64, users.size(), users.data(), nullptr};
     args.struct_size = sizeof args;
     args.k = k;

@@ -13,9 +13,12 @@ Column random_column(Random* random, gyr_dtype dtype, bool list, int64_t rows) {
   auto leaf = [&] {
     if (random->below(5) == 0) return c.push_null_leaf();
     switch (c.physical()) {
-      case Physical::kInt: return c.push_int(int64_t(random->below(100)));
-      case Physical::kFloat: return c.push_float(random->uniform());
-      case Physical::kString: return c.push_string(std::string(random->below(6), 'x') + std::to_string(random->below(50)));
+      case Physical::kInt:
+        return c.push_int(int64_t(random->below(100)));
+      case Physical::kFloat:
+        return c.push_float(random->uniform());
+      case Physical::kString:
+        return c.push_string(std::string(random->below(6), 'x') + std::to_string(random->below(50)));
     }
   };
   for (int64_t i = 0; i < rows; i++) {
@@ -51,9 +54,12 @@ TEST(Compact, EqualsCopyOfKeptRows) {
         for (int64_t i = 0; i < c.leaves(); i++) {
           ASSERT_EQ(c.leaf_is_valid(i), want.leaf_is_valid(i));
           if (!c.leaf_is_valid(i)) continue;
-          if (c.physical() == Physical::kString) EXPECT_EQ(c.string(i), want.string(i));
-          else if (c.physical() == Physical::kInt) EXPECT_EQ(c.ints[size_t(i)], want.ints[size_t(i)]);
-          else EXPECT_EQ(c.floats[size_t(i)], want.floats[size_t(i)]);
+          if (c.physical() == Physical::kString)
+            EXPECT_EQ(c.string(i), want.string(i));
+          else if (c.physical() == Physical::kInt)
+            EXPECT_EQ(c.ints[size_t(i)], want.ints[size_t(i)]);
+          else
+            EXPECT_EQ(c.floats[size_t(i)], want.floats[size_t(i)]);
         }
       }
 }
