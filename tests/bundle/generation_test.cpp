@@ -137,7 +137,7 @@ TEST(BundleFile, EveryDamageIsRefused) {
     gyr_error err = GYR_ERROR_INIT;
     gyr_status status = gyr_bundle_open(&rt, path.c_str(), &b, &err);
     EXPECT_EQ(b == nullptr, status != GYR_OK);
-    if (status != GYR_OK) EXPECT_NE(err.message[0], 0);
+    EXPECT_TRUE(status == GYR_OK || err.message[0] != 0);
     gyr_bundle_destroy(b);
     return status;
   };

@@ -26,7 +26,7 @@ TEST(Recommend, FindsUnseenItemsOfTheUsersGroup) {
       EXPECT_EQ(std::count(seen.begin(), seen.end(), a.ids[size_t(i)]), 0);
       hits += group_of_item(a.ids[size_t(i)]) == u % kGroups;
       total++;
-      if (i) EXPECT_GE(a.scores[size_t(i) - 1], a.scores[size_t(i)]);
+      EXPECT_TRUE(i == 0 || a.scores[size_t(i) - 1] >= a.scores[size_t(i)]) << i;
       EXPECT_FALSE(std::isnan(a.stage_scores[size_t(i) * 2]));
       EXPECT_EQ(a.stage_scores[size_t(i) * 2 + 1], a.scores[size_t(i)]);
     }
