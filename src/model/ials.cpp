@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "base/clock.h"
+#include "base/lapack.h"
 #include "base/random.h"
 #include "kernels/kernels.h"
 #include "model/history_model.h"
@@ -34,23 +35,6 @@ void gram(Runtime& runtime, const Floats& factors, size_t dim, Floats* out) {
   for (size_t c = 0; c < chunks; c++) ops.axpy(1.0f, partial.data() + c * dim * dim, out->data(), dim * dim);
 }
 
-bool cholesky_solve(float* a, size_t n, float* x) {
-  const auto& ops = kernels::best();
-  for (size_t k = 0; k < n; k++) {
-    float* row = a + k * n;
-    if (!(row[k] > 0) || !std::isfinite(row[k])) return false;
-    ops.scale(1.0f / std::sqrt(row[k]), row + k, n - k);
-    for (size_t i = k + 1; i < n; i++) ops.axpy(-row[i], row + i, a + i * n + i, n - i);
-    x[k] /= row[k];  // U^T z = x along the way
-    ops.axpy(-x[k], row + k + 1, x + k + 1, n - k - 1);
-  }
-  for (size_t k = n; k-- > 0;) {
-    const float* row = a + k * n;
-    x[k] = (x[k] - ops.dot(row + k + 1, x + k + 1, n - k - 1)) / row[k];
-  }
-  return true;
-}
-
 bool solve(const Floats& factors, const float* gram, std::span<const uint32_t> positives, size_t dim, double alpha,
            double reg, float* a, float* x) {
   const auto& ops = kernels::best();
@@ -59,7 +43,7 @@ bool solve(const Floats& factors, const float* gram, std::span<const uint32_t> p
   ops.syrk_rows_upper(1.0f, factors.data(), positives.data(), positives.size(), dim, a);
   std::fill(x, x + dim, 0.0f);
   for (uint32_t i : positives) ops.axpy(1.0f, factors.data() + size_t(i) * dim, x, dim);
-  return cholesky_solve(a, dim, x);
+  return solve_positive_definite(a, x, dim);
 }
 
 }  // namespace ials

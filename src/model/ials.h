@@ -21,11 +21,6 @@ struct Options {
 // threads does not show.
 void gram(Runtime& runtime, const Floats& factors, size_t dim, Floats* out);
 
-// Solves A x = b for the symmetric positive definite A in the upper triangle of `a` [n, n], which becomes its Cholesky
-// factor; b in x, x in x. False when A is not positive definite. Our own, because the serial OpenBLAS of Debian is
-// built without locks and now and then answers wrongly when threads call it at once (OpenBLAS issues 2126 and 2711).
-bool cholesky_solve(float* a, size_t n, float* x);
-
 // x = (alpha G + sum_pos y y^T + reg I)^-1 sum_pos y by Cholesky. `a` [dim * dim] is scratch, x [dim].
 // False when the matrix is not positive definite.
 bool solve(const Floats& factors, const float* gram, std::span<const uint32_t> positives, size_t dim, double alpha,
