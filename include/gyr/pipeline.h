@@ -54,7 +54,7 @@ typedef struct gyr_stage_trace {
 
 typedef struct gyr_recommend_args {
   uint32_t struct_size;
-  uint32_t k;                    /**< results per user; 0 = the order stage's k, which is also the highest allowed */
+  uint32_t k;                    /**< room per user in the out arrays, 1..65536; at most the order stage's k are filled */
   const gyr_keys *users;         /**< user ids, int64 or string as the user table has them */
   const char *const *context_names; /**< [n_context] request features by name; nullable */
   const gyr_value *context;      /**< [users.count, n_context] */

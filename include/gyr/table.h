@@ -98,6 +98,8 @@ typedef struct gyr_table_column {
   uint8_t *status;          /**< [count] GYR_VALUE_*; nullable only if you do not care */
   char *heap;               /**< string bytes; nullable when no strings */
   uint64_t heap_capacity;
+  uint8_t *element_valid;   /**< lists: [values_capacity] receives 1, or 0 for a null element; nullable: null elements
+                                 then read as zero */
 } gyr_table_column;
 
 /** Batch get: `keys.count` rows x `n` columns.

@@ -5,7 +5,7 @@
  *   "ops":[{"op":"Categorify","columns":["user_id"],"as":["user"], ...}, ...],
  *   "outputs":["user", ...]}
  * Each op reads `columns` and writes `as` (default: replaces them). Codes: 0 pad, 1 null, 2.. OOV buckets, then the
- * vocabulary by count descending, value bytes ascending.
+ * vocabulary by count descending, then value ascending (integers by number, strings by bytes).
  *
  * Fitting: for each pass (gyr_workflow_fit_passes_left) call gyr_workflow_fit_partial with one or more streams over
  * the whole training data, then gyr_workflow_fit_finish. States of one pass fitted apart merge exactly. */

@@ -4,6 +4,7 @@
 #include "base/lapack.h"
 
 #include <atomic>
+#include <cmath>
 #include <mutex>
 
 extern "C" {
@@ -63,7 +64,10 @@ bool solve_positive_definite(float* a, float* x, size_t size) {
   int n = int(size), one = 1, info = 0;
   Place place;
   spotrf_("L", &n, a, &n, &info);
-  if (info == 0) spotrs_("L", &n, &one, a, &n, x, &n, &info);
+  if (info != 0) return false;
+  for (size_t i = 0; i < size; i++)
+    if (!std::isfinite(a[i * size + i])) return false;  // LAPACK lets NaN and infinity pass
+  spotrs_("L", &n, &one, a, &n, x, &n, &info);
   return info == 0;
 }
 

@@ -6,7 +6,7 @@
 namespace gyr {
 
 // Solves a * x = b for a symmetric positive definite matrix (n x n, the upper triangle row-major is read, overwritten
-// by its Cholesky factor). x holds b on entry. False: the matrix is not positive definite; x is then unspecified.
+// by its Cholesky factor). x holds b on entry. False: the matrix is not positive definite or not finite; x is then unspecified.
 [[nodiscard]] bool solve_positive_definite(float* a, float* x, size_t n);
 
 }  // namespace gyr

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <exception>
 #include <new>
+#include <stdexcept>
 #include <string_view>
 
 #include "base/error.h"
@@ -37,6 +38,8 @@ gyr_status guard(gyr_error* err, const char* component, Body&& body) noexcept {
                   "the runtime's memory_budget would be exceeded; raise it or load less");
   } catch (const std::bad_alloc&) {
     return report(err, GYR_E_OUT_OF_MEMORY, nullptr, component, "out of memory");
+  } catch (const std::length_error&) {
+    return report(err, GYR_E_OUT_OF_RANGE, nullptr, component, "a count or size is larger than memory can be");
   } catch (const std::exception& e) {
     return report(err, GYR_E_INTERNAL, nullptr, component, e.what());
   } catch (...) {
@@ -45,7 +48,6 @@ gyr_status guard(gyr_error* err, const char* component, Body&& body) noexcept {
 }
 
 // Reads an option struct of any version: copies what both sides know, refuses unknown non-zero bytes beyond it.
-// `minimum` is the size of the struct's first released version.
 template <class T>
 Status read_struct(const T* in, const char* name, T* out) {
   std::memset(static_cast<void*>(out), 0, sizeof(T));

@@ -20,6 +20,16 @@ Status VectorIndex::check_queries(const Query& q) const {
   return {};
 }
 
+// All of them before the first answer is written, so that a refused call leaves the caller's arrays alone.
+Status VectorIndex::check_vectors(const Query& q, SearchScratch* s) const {
+  s->query.resize(store_.stride);
+  for (uint64_t i = 0; i < q.n && q.n > 1; i++) {
+    const float* given = q.queries + i * store_.dim;
+    if (!store_.prepare(given, s->query.data())) return store_.refuse(given, "queries", i);
+  }
+  return {};
+}
+
 Status VectorIndex::search_one(const Query& q, uint64_t number, SearchScratch* s, gyr_task* task, int64_t* out_ids,
                                float* out_scores, uint32_t* out_count) const {
   s->query.resize(store_.stride);
@@ -62,10 +72,14 @@ Status VectorIndex::search_one(const Query& q, uint64_t number, SearchScratch* s
 Status VectorIndex::search(const Query& q, Scratch* scratch, gyr_task* task, int64_t* out_ids, float* out_scores,
                            uint32_t* out_counts) const {
   GYR_TRY(check_queries(q));
-  if (!scratch && q.n > 1) return search_many(q, task, out_ids, out_scores, out_counts);
   std::unique_ptr<SearchScratch> own;
   if (!scratch) own = borrow();
   auto* s = scratch ? static_cast<SearchScratch*>(scratch) : own.get();
+  GYR_TRY(check_vectors(q, s));
+  if (!scratch && q.n > 1) {
+    give_back(std::move(own));
+    return search_many(q, task, out_ids, out_scores, out_counts);
+  }
   for (uint64_t i = 0; i < q.n; i++) {
     GYR_TRY(check(task));
     GYR_TRY(search_one(q, i, s, task, out_ids + i * q.k, out_scores + i * q.k, out_counts + i));

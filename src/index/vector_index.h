@@ -67,6 +67,7 @@ class VectorIndex final : public Index {
   Status check_batch(const int64_t* ids, const float* vectors, uint64_t n) const;
   void insert_group(const int64_t* ids, const float* vectors, uint32_t n);
   Status check_queries(const Query& query) const;
+  Status check_vectors(const Query& q, SearchScratch* s) const;
   Status search_one(const Query& query, uint64_t number, SearchScratch* s, gyr_task* task, int64_t* out_ids,
                     float* out_scores, uint32_t* out_count) const;
   Status search_many(const Query& query, gyr_task* task, int64_t* out_ids, float* out_scores,

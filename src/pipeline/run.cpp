@@ -55,8 +55,8 @@ Status Pipeline::check_args(const gyr_recommend_args& a) const {
     return fail(GYR_E_INVALID_ARGUMENT, "pipeline", "users.dtype: the user table has %s keys, got %s",
                 dtype_name(user_key_dtype_), dtype_name(a.users->dtype));
   if (a.users->count > kMaxUsers) return bad("users.count: at most 1048576 users per call");
-  if (a.k > max_k_)
-    return fail(GYR_E_OUT_OF_RANGE, "pipeline", "k: expected 0..%u (the order stage's k), got %u", max_k_, a.k);
+  // Never from the graph: the caller's arrays have the caller's k, whatever a publish brings.
+  if (a.k < 1 || a.k > 65536) return fail(GYR_E_OUT_OF_RANGE, "pipeline", "k: expected 1..65536, got %u", a.k);
   if (a.users->count) {
     if (user_key_dtype_ == GYR_DTYPE_INT64 ? !a.users->ints : !a.users->strings) return bad("users has no key array");
     if (user_key_dtype_ == GYR_DTYPE_STRING)
@@ -136,7 +136,7 @@ Status Pipeline::run(gyr_recommend_args* args, Workspace* w, gyr_task* task) con
   w->begin.assign(1, 0);
   for (uint32_t slot : w->item_slots) w->slots[slot].rows = -1;
   w->user_status.assign(args->users->count, GYR_VALUE_PRESENT);
-  Call call{args, task, w, args->users->count, args->now_us ? args->now_us : realtime_us(), args->k ? args->k : max_k_};
+  Call call{args, task, w, args->users->count, args->now_us ? args->now_us : realtime_us(), args->k};
   args->trace_count = uint32_t(stages_.size());
   if (call.users == 0) return {};
   GYR_TRY(fill_context(*args, &w->slots[kSlotContext]));

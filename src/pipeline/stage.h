@@ -19,7 +19,7 @@ struct Call {
   Workspace* workspace;
   uint64_t users;
   int64_t now_us;
-  uint32_t k;  // results wanted per user
+  uint32_t k;  // room per user in the results
 };
 
 class Stage {

@@ -27,6 +27,7 @@ class Order : public Stage {
  public:
   BoundExpression by;
   bool sample = false;
+  uint32_t most = 0;  // results per user
   double temperature = 1;
 
   std::unique_ptr<StageScratch> make_scratch() const override {
@@ -63,7 +64,7 @@ class Order : public Stage {
     }
     s->order.resize(n);
     for (size_t i = 0; i < n; i++) s->order[i] = uint32_t(begin + i);
-    size_t k = std::min<size_t>(call.k, n);
+    size_t k = std::min<size_t>({call.k, most, n});
     auto better = [&](uint32_t a, uint32_t b) {
       if (s->keys[a] != s->keys[b]) return s->keys[a] > s->keys[b];
       return w->ids[a] < w->ids[b];
@@ -103,7 +104,7 @@ BoundStage bind_order(SpecReader* spec, Binder* b) {
   if (spec->has("temperature") && method == 0) return spec->error("temperature", "is for \"method\": \"softmax\" only");
   GYR_TRY(stage->by.bind(spec, "by", by, false, *b));
   stage->sample = method == 1;
-  b->max_k = uint32_t(k);
+  stage->most = b->max_k = uint32_t(k);
   return BoundStage(std::move(stage));
 }
 

@@ -83,6 +83,14 @@ Status check_capacity(const gyr_table_column& c, const Need& need) {
   return {};
 }
 
+void copy_validity(const RowFormat::Range& r, int64_t at, const gyr_table_column& c) {
+  if (!c.element_valid) return;
+  if (r.valid)
+    std::memcpy(c.element_valid + at, r.valid, r.count);
+  else
+    std::memset(c.element_valid + at, 1, r.count);
+}
+
 template <class From, class To>
 void copy_numbers(const RowFormat& format, const std::vector<const Row*>& rows, size_t column,
                   const gyr_table_column& c) {
@@ -100,6 +108,7 @@ void copy_numbers(const RowFormat& format, const std::vector<const Row*>& rows, 
     c.offsets[i] = at;
     if (!rows[i] || RowFormat::is_null(rows[i], column)) continue;
     auto r = format.range(rows[i], column);
+    copy_validity(r, at, c);
     for (uint32_t k = 0; k < r.count; k++) out[at++] = To(load<From>(r.data + k * sizeof(From)));
   }
   c.offsets[rows.size()] = at;
@@ -124,6 +133,7 @@ void copy_strings(const RowFormat& format, const std::vector<const Row*>& rows, 
     }
     auto r = format.range(rows[i], column);
     if (!list) put({reinterpret_cast<const char*>(r.data), r.count});
+    if (list) copy_validity(r, at, c);
     for (uint32_t k = 0; list && k < r.count; k++) put(RowFormat::list_string(r, k));
   }
   if (list) c.offsets[rows.size()] = at;

@@ -114,12 +114,17 @@ Status TableImpl::check_batch(const Batch& batch, Input* out) const {
 Status TableImpl::upsert(const Batch& batch, UpsertStats* stats) {
   Input in;
   GYR_TRY(check_batch(batch, &in));
+  int64_t ttl = schema_.ttl_us;
   for (int64_t i = 0; i < batch.rows; i++) {
     KeyRef key = key_of(*in.key, i);
     int64_t t = in.event_time ? in.event_time->ints[size_t(i)] : 0;
     bool too_large = false;
     bool written = store_.upsert(key, [&](const Row* old) -> Row* {
       if (old && RowFormat::event_time(old) > t) return nullptr;
+      // What had expired by then is gone: a partial upsert must not bring it back with its own event time.
+      int64_t expires;
+      if (old && ttl && !__builtin_add_overflow(RowFormat::event_time(old), ttl, &expires) && expires < t)
+        old = nullptr;
       uint64_t size = format_.size(old, in.from, i);
       // Partial upserts may pile up large columns that came in different batches.
       too_large = size > RowFormat::kMaxRow;

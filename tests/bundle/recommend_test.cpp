@@ -49,6 +49,23 @@ TEST(Recommend, BatchEqualsSingles) {
   }
 }
 
+TEST(Recommend, RoomAboveTheGraphsKStaysEmpty) {
+  Served s;
+  gyr_error err = GYR_ERROR_INIT;
+  Answer wide({user_id(3), user_id(4)}, 15), narrow({user_id(3), user_id(4)}, 4);
+  ASSERT_EQ(gyr_bundle_recommend(s.bundle, &wide.args, nullptr, &err), GYR_OK) << err.message;
+  ASSERT_EQ(gyr_bundle_recommend(s.bundle, &narrow.args, nullptr, &err), GYR_OK) << err.message;
+  for (size_t u = 0; u < 2; u++) {
+    EXPECT_EQ(wide.counts[u], 10u);
+    EXPECT_EQ(narrow.counts[u], 4u);
+    EXPECT_EQ(std::memcmp(&wide.ids[u * 15], &narrow.ids[u * 4], 4 * sizeof(int64_t)), 0);
+    for (size_t i = 10; i < 15; i++) {
+      EXPECT_EQ(wide.ids[u * 15 + i], -1);
+      EXPECT_TRUE(std::isnan(wide.scores[u * 15 + i]));
+    }
+  }
+}
+
 TEST(Recommend, TraceCountsEveryStage) {
   Served s;
   gyr_error err = GYR_ERROR_INIT;
@@ -94,7 +111,9 @@ TEST(Recommend, BadArgumentsAreNamed) {
   gyr_error err = GYR_ERROR_INIT;
   auto call = [&](Answer& a) { return gyr_bundle_recommend(s.bundle, &a.args, nullptr, &err); };
   Answer a({user_id(1)});
-  a.args.k = 11;
+  a.args.k = 0;
+  EXPECT_EQ(call(a), GYR_E_OUT_OF_RANGE);
+  a.args.k = 65537;
   EXPECT_EQ(call(a), GYR_E_OUT_OF_RANGE);
   a.args.k = 10;
   a.args.users = nullptr;
@@ -204,7 +223,7 @@ TEST(Recommend, MetricsAndDescription) {
   gyr_error err = GYR_ERROR_INIT;
   Answer a({user_id(1), user_id(2)});
   for (int i = 0; i < 3; i++) ASSERT_EQ(gyr_bundle_recommend(s.bundle, &a.args, nullptr, &err), GYR_OK) << err.message;
-  a.args.k = 99;
+  a.args.k = 0;
   EXPECT_NE(gyr_bundle_recommend(s.bundle, &a.args, nullptr, &err), GYR_OK);
   uint64_t size = 0;
   ASSERT_EQ(gyr_bundle_metrics(s.bundle, nullptr, 0, &size, &err), GYR_OK);

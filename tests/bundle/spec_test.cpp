@@ -128,6 +128,7 @@ TEST(StringCatalogue, OriginalIdsInAndOut) {
   uint32_t count = 0;
   gyr_recommend_args args{};
   args.struct_size = sizeof args;
+  args.k = 10;
   args.users = &keys;
   args.out_string_ids = ids;
   args.out_scores = scores;

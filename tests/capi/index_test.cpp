@@ -37,6 +37,26 @@ struct IndexApi : testing::Test {
   uint32_t count = 0;
 };
 
+TEST_F(IndexApi, ARefusedBatchWritesNothing) {
+  int64_t keys[] = {1, 2};
+  float vectors[] = {1, 0, 0, 0, 1, 0};
+  ASSERT_EQ(gyr_index_upsert(index, keys, vectors, 2, nullptr, &err), GYR_OK) << err.message;
+  float queries[] = {1, 0, 0, 0, NAN, 0};
+  int64_t out_ids[] = {7, 7};
+  float out_scores[] = {7, 7};
+  uint32_t counts[] = {7, 7};
+  args.k = 1;
+  args.n = 2;
+  args.queries = queries;
+  args.out_ids = out_ids;
+  args.out_scores = out_scores;
+  args.out_counts = counts;
+  EXPECT_EQ(gyr_index_search(index, &args, nullptr, &err), GYR_E_INVALID_ARGUMENT);
+  EXPECT_NE(std::string(err.message).find("queries[1]"), std::string::npos) << err.message;
+  EXPECT_EQ(out_ids[0], 7);
+  EXPECT_EQ(counts[0], 7u);
+}
+
 TEST_F(IndexApi, InsertSearchDeleteSaveOpen) {
   int64_t keys[] = {30, 10, 20};
   float vectors[] = {1, 0, 0, 1, 5, 5, 0, 1, 0};

@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "base/lapack.h"
 #include "model/ials.h"
 #include "tests/model/common.h"
 

@@ -86,6 +86,18 @@ TEST(Table, TtlAndFutureAreEnforcedAtRead) {
   EXPECT_EQ(get(*forever, {1}, at(23, 0), {0}).status[0], GYR_VALUE_PRESENT);
 }
 
+TEST(Table, PartialUpsertDoesNotReviveWhatExpired) {
+  auto t = make(R"({"name":"t","key":"id","event_time":"ts","ttl_seconds":10,
+    "columns":[{"name":"v","dtype":"int64"},{"name":"w","dtype":"int64"}]})");
+  constexpr int64_t kSecond = 1'000'000;
+  ASSERT_TRUE(t->upsert(row(1, 1 * kSecond, {{"v", 4}}), nullptr).ok());
+  ASSERT_TRUE(t->upsert(row(1, 11 * kSecond, {{"w", 5}}), nullptr).ok());  // still alive at 11 s: v is kept
+  EXPECT_EQ(get(*t, {1}, 12 * kSecond, {0}).status[0], GYR_VALUE_PRESENT);
+  ASSERT_TRUE(t->upsert(row(1, 100 * kSecond, {{"w", 6}}), nullptr).ok());
+  EXPECT_EQ(get(*t, {1}, 100 * kSecond, {0}).status[0], GYR_VALUE_NULL);
+  EXPECT_EQ(get(*t, {1}, 100 * kSecond, {1}).status[0], GYR_VALUE_PRESENT);
+}
+
 constexpr const char* kWide = R"({"name":"wide","key":"id","key_dtype":"string","event_time":"ts","columns":[
   {"name":"b","dtype":"bool"},{"name":"i8","dtype":"int8"},{"name":"u16","dtype":"uint16"},{"name":"i32","dtype":"int32"},
   {"name":"u64","dtype":"uint64"},{"name":"f32","dtype":"float32"},{"name":"f64","dtype":"float64"},

@@ -59,8 +59,10 @@ def test_recommend_against_numpy(string_ids, tmp_path, runtime):
         np.testing.assert_allclose(answer.scores[user], scores[best], rtol=1e-4, atol=1e-5)
     assert len(bundle.recommend(0, k=2).items()) == 2
     assert bundle.recommend([999]).user_status[0] == gyr.MISSING
+    wide = bundle.recommend(0, k=6)  # more room than the order stage's k stays empty
+    assert wide.counts[0] == 5 and len(wide.items()) == 5
     with pytest.raises(gyr.Error) as caught:
-        bundle.recommend(0, k=6)
+        bundle.recommend(0, k=70000)
     assert caught.value.status == "GYR_E_OUT_OF_RANGE"
     assert bundle.describe()["metadata"] == {"seed": 1} and "gyr" in bundle.metrics()
 

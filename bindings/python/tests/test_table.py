@@ -106,8 +106,19 @@ def test_columns_without_any_value(runtime):
     table.upsert([{"user_id": 1, "ts": 1, "city": None, "genres": [], "age": None, "history": None},
                   {"user_id": 2, "ts": 1, "city": None, "genres": [None], "age": None, "history": None}])
     found = table.get([1, 2], now=gyr.ALWAYS)
-    assert found.table["genres"].to_pylist() == [[], [""]]  # a null element reads as the empty string
+    assert found.table["genres"].to_pylist() == [[], [None]]
     for name in ("city", "age", "visits", "history"):
         assert found.status[name].tolist() == [gyr.NULL, gyr.NULL]
     with pytest.raises(gyr.Error, match="city"):
         table.upsert({"user_id": [1], "ts": [2], "city": [[None]]})
+
+
+def test_null_list_elements_come_back_null():
+    table = gyr.Table({"name": "t", "key": "id", "key_dtype": "int64",
+                       "columns": [{"name": "n", "dtype": "int64", "list": True},
+                                   {"name": "s", "dtype": "string", "list": True}]})
+    rows = pa.table({"id": [1, 2], "n": pa.array([[1, None, 3], [4]]), "s": pa.array([["a", None], []], pa.list_(pa.string()))})
+    table.upsert(rows)
+    got, _ = table.get([1, 2, 9], ["n", "s"])
+    assert got["n"].to_pylist() == [[1, None, 3], [4], None]
+    assert got["s"].to_pylist() == [["a", None], [], None]

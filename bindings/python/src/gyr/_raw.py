@@ -380,6 +380,7 @@ gyr_table_column._fields_ = [
     ("status", c_void_p),
     ("heap", c_void_p),
     ("heap_capacity", c_uint64),
+    ("element_valid", c_void_p),
 ]
 gyr_table_info._fields_ = [
     ("struct_size", c_uint32),

@@ -47,7 +47,7 @@ def train(project: Annotated[pathlib.Path, typer.Argument(help="Project file, se
 @app.command()
 def recommend(bundle: pathlib.Path,
               user: Annotated[list[str], typer.Option("--user", "-u", help="User id; repeat for more.")],
-              k: Annotated[int, typer.Option(help="Results per user; 0 = the bundle's.")] = 0,
+              k: Annotated[int, typer.Option(help="Results per user; 0 = as many as the bundle gives.")] = 0,
               title: Annotated[str, typer.Option(help="TABLE:COLUMN to show beside an id.")] = "items:title",
               trace: Annotated[bool, typer.Option(help="Show what each stage did.")] = False,
               as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of tables.")] = False):
@@ -126,7 +126,7 @@ def doctor():
     import numpy as np
 
     info = gyr.build_info()
-    console.print(f"libgyr {info.get('version')} from {gyr.library_path()}")
+    console.print(f"libgyr {info.get('version')} from {gyr.library_path}")
     for key, value in info.items():
         if key != "version":
             console.print(f"  {key}: {value}")
@@ -150,7 +150,10 @@ def doctor():
 def main() -> None:
     try:
         app()
-    except (gyr.Error, FileNotFoundError) as e:
+    except gyr.Error as e:
+        print(f"gyr: {e}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as e:
         print(f"gyr: {e}", file=sys.stderr)
         sys.exit(1)
 

@@ -1,23 +1,11 @@
-"""`gyr train`: a project file to a bundle.
-
-{"data":   {"events": "events.parquet", "items": "items.csv", ...},          paths, relative to the project file
- "workflows": {"features": {"spec": {...}, "fit": "events"}},
- "models": {"retrieval": {"spec": {...}, "workflow": "features", "fit": "events"},
-            "ranking":   {"spec": {...}, "workflow": "features", "fit": "labels",
-                          "scores": {"retrieval_score": "retrieval"}, "keep": ["label"]}},
- "tables": {"users": {"schema": {...}, "rows": "users"}},
- "indexes": {"items_index": {"model": "retrieval", "rows": "items", "id": "item_id", "metric": "ip"}},
- "pipeline": {...}, "metadata": {...}, "output": "shop.gyr"}
-
-Models train in the file's order, each on its data after the workflow; `scores` adds an earlier model's predictions as
-columns, `keep` raw columns (labels, weights) that the workflow does not give.
-"""
+"""`gyr train`: a project file to a bundle. The file is described in docs/python.md."""
 
 from __future__ import annotations
 
 import json
 import pathlib
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.feather
@@ -27,7 +15,9 @@ import gyr
 
 READERS = {".parquet": pa.parquet.read_table, ".csv": pa.csv.read_csv, ".arrow": pa.feather.read_table,
            ".feather": pa.feather.read_table}
-KEYS = {"data", "workflows", "models", "tables", "indexes", "pipeline", "metadata", "output"}
+KEYS = {"data", "workflows", "models", "tables", "indexes", "ids", "pipeline", "metadata", "output"}
+ENTRIES = {"workflows": {"spec", "fit"}, "models": {"spec", "workflow", "fit", "keep", "scores"},
+           "tables": {"schema", "rows"}, "indexes": {"model", "rows", "id", "metric"}, "ids": {"rows", "column"}}
 
 
 class ProjectError(gyr.Error):
@@ -50,6 +40,11 @@ class Project:
         for key in ("data", "pipeline"):
             if key not in self.spec:
                 raise ProjectError(f"{path}: {key} is required")
+        for section, allowed in ENTRIES.items():
+            _check_object(self.section(section), section)
+            for name, entry in self.section(section).items():
+                _check_object(entry, f"{section}.{name}", allowed)
+        _check_object(self.spec["data"], "data")
         self._tables: dict[str, pa.Table] = {}
 
     def data(self, name: str, where: str) -> pa.Table:
@@ -59,11 +54,28 @@ class Project:
             path = self.folder / self.spec["data"][name]
             if path.suffix not in READERS:
                 raise ProjectError(f"data.{name}: {path.suffix or 'no suffix'} is not read; use {', '.join(READERS)}")
-            self._tables[name] = READERS[path.suffix](path)
+            try:
+                self._tables[name] = READERS[path.suffix](path)
+            except (OSError, pa.ArrowInvalid) as e:
+                raise ProjectError(f"data.{name}: {path}: {e}") from None
         return self._tables[name]
 
     def section(self, name: str) -> dict:
         return self.spec.get(name, {})
+
+
+def _check_object(value, where: str, allowed: set[str] | None = None) -> None:
+    if not isinstance(value, dict):
+        raise ProjectError(f"{where}: expected an object, got {type(value).__name__}")
+    unknown = set(value) - (allowed if allowed is not None else set(value))
+    if unknown:
+        raise ProjectError(f"{where}: unknown key {sorted(unknown)[0]!r}; there are {', '.join(sorted(allowed))}")
+
+
+def _column(table: pa.Table, name: str, where: str) -> pa.ChunkedArray:
+    if name not in table.column_names:
+        raise ProjectError(f"{where}: the data has no column {name!r} (it has: {', '.join(table.column_names)})")
+    return table[name]
 
 
 def _need(entry: dict, key: str, where: str):
@@ -103,7 +115,7 @@ def build(path: pathlib.Path, output: pathlib.Path | None, watch=None) -> pathli
         raw = project.data(_need(entry, "fit", where), where + ".fit")
         rows = workflow.transform(raw)
         for column in entry.get("keep", []):
-            rows = rows.append_column(column, raw[column])
+            rows = rows.append_column(column, _column(raw, column, where + ".keep"))
         for column, scorer in entry.get("scores", {}).items():
             model, _ = _named(models, scorer, f"{where}.scores.{column}")
             rows = rows.append_column(column, pa.array(model.predict(rows)))
@@ -123,8 +135,13 @@ def build(path: pathlib.Path, output: pathlib.Path | None, watch=None) -> pathli
         raw = project.data(_need(entry, "rows", where), where + ".rows")
         vectors = model.encode("item", workflow.transform(raw))
         index = gyr.Index(dim=vectors.shape[1], metric=entry.get("metric", "ip"))
-        index.upsert(raw[_need(entry, "id", where)].to_numpy(), vectors)
+        ids = _column(raw, entry["id"], where + ".id").to_numpy() if "id" in entry else np.arange(len(vectors))
+        index.upsert(ids, vectors)
         builder.add(name, index)
+    for name, entry in project.section("ids").items():
+        where = f"ids.{name}"
+        raw = project.data(_need(entry, "rows", where), where + ".rows")
+        builder.add_ids(name, _column(raw, _need(entry, "column", where), where + ".column").to_pylist())
     builder.set_pipeline(project.spec["pipeline"])
     if "metadata" in project.spec:
         builder.set_metadata(project.spec["metadata"])

@@ -52,12 +52,13 @@ class _Destination:
         self.values = np.zeros(elements if self.is_list else keys, memory)
         self.offsets = np.zeros(keys + 1, np.int64)
         self.status = np.zeros(keys, np.uint8)
+        self.element_valid = np.zeros(len(self.values) if self.is_list else 0, np.uint8)
         self.heap = np.zeros(heap if self.dtype == "string" else 1, np.uint8)
         self.argument = struct(
             raw.gyr_table_column, dtype=_values.DTYPES[self.dtype], name=field.name.encode(),
             values=address(self.values), values_capacity=len(self.values), status=address(self.status),
             offsets=address(self.offsets) if self.is_list else None, heap=address(self.heap),
-            heap_capacity=len(self.heap))
+            heap_capacity=len(self.heap), element_valid=address(self.element_valid) if self.is_list else None)
 
     def _elements(self, count: int, mask: np.ndarray | None) -> pa.Array:
         if self.dtype == "string":  # the library wrote (address, length) pairs that point into our heap
@@ -74,7 +75,8 @@ class _Destination:
         absent = (self.status != PRESENT) & (self.status != DEFAULT)
         if not self.is_list:
             return self._elements(len(self.values), absent)
-        values = self._elements(int(self.offsets[-1]), None)
+        count = int(self.offsets[-1])
+        values = self._elements(count, self.element_valid[:count] == 0)
         kind = pa.LargeListArray if pa.types.is_large_list(self.type) else pa.ListArray
         offsets = pa.array(self.offsets, pa.int64() if kind is pa.LargeListArray else pa.int32())
         return kind.from_arrays(offsets, values, mask=pa.array(absent))
