@@ -323,7 +323,8 @@ int main(int argc, char **argv) {
     fprintf(stderr, "%s: the user table is empty\n", o.bundle);
     return 1;
   }
-  for (; o.n_users < 3 && o.n_users < n_users; o.n_users++) o.users[o.n_users] = users[o.n_users];
+  if (!o.n_users)
+    for (; o.n_users < 3 && o.n_users < n_users; o.n_users++) o.users[o.n_users] = users[o.n_users];
   print_recommendations(bundle, &o);
 
   static worker workers[kMaxThreads];

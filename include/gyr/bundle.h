@@ -144,7 +144,7 @@ GYR_API gyr_status gyr_bundle_open(gyr_runtime *runtime, const char *path, gyr_b
                                    gyr_error *err) GYR_NOEXCEPT;
 
 enum {
-  GYR_PUBLISH_CARRY_ROWS = 1 /**< rows upserted live since the last open whose event time is newer move along */
+  GYR_PUBLISH_CARRY_ROWS = 1 /**< rows upserted live (not in the file, or newer than there) move along */
 };
 
 /** Opens another file and makes it the serving generation. Calls in flight finish on the generation they began
@@ -173,7 +173,8 @@ GYR_API gyr_status gyr_bundle_publish(gyr_bundle *bundle, const char *path, uint
  * @since 0.1 */
 GYR_API gyr_status gyr_bundle_rollback(gyr_bundle *bundle, uint64_t *generation, gyr_error *err) GYR_NOEXCEPT;
 
-/** Live table of the serving generation, for upserts and reads.
+/** Live table of the serving generation, for upserts and reads. The handle stays with that generation: after a publish
+ * or a rollback take a new one, or what is upserted is not served.
  * @param bundle the bundle
  * @param name component name
  * @param out receives a handle of its own
@@ -185,7 +186,7 @@ GYR_API gyr_status gyr_bundle_rollback(gyr_bundle *bundle, uint64_t *generation,
  * @since 0.1 */
 GYR_API gyr_status gyr_bundle_table(const gyr_bundle *bundle, const char *name, gyr_table **out,
                                     gyr_error *err) GYR_NOEXCEPT;
-/** Live index of the serving generation.
+/** Live index of the serving generation; the handle stays with that generation, as a table's does.
  * @param bundle the bundle
  * @param name component name
  * @param out receives a handle of its own

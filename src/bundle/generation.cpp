@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cinttypes>
+#include <iterator>
+
+#include "base/hash.h"
 
 namespace gyr {
 namespace {
@@ -40,24 +43,42 @@ Status load_component(const std::shared_ptr<Runtime>& runtime, const Container& 
   return {};
 }
 
-Result<int64_t> newest_event(const Table& table) {
-  int64_t newest = INT64_MIN;
-  if (table.event_time_name().empty()) return newest;
+uint64_t key_hash(const Column& keys, int64_t row) {
+  return keys.physical() == Physical::kString ? hash64(keys.string(row)) : hash64(keys.ints[size_t(row)]);
+}
+
+using RowTimes = std::vector<std::pair<uint64_t, int64_t>>;
+
+Result<RowTimes> row_times(const Table& table) {
+  RowTimes out;
+  if (table.event_time_name().empty()) return out;
   Batch batch;
   for (uint64_t cursor = 0; cursor != UINT64_MAX;) {
     GYR_TRY(table.scan(&cursor, kScanRows, &batch));
-    int at = batch.find(table.event_time_name());
-    if (at < 0) break;
-    for (int64_t t : batch.columns[size_t(at)].ints) newest = std::max(newest, t);
+    if (batch.rows == 0) continue;
+    const Column& keys = batch.columns[size_t(batch.find(table.key_field().name))];
+    const Column& times = batch.columns[size_t(batch.find(table.event_time_name()))];
+    for (int64_t i = 0; i < batch.rows; i++) out.emplace_back(key_hash(keys, i), times.ints[size_t(i)]);
   }
-  return newest;
+  std::sort(out.begin(), out.end());
+  return out;
 }
 
-// Rows of `batch` with an event time above `after`, and only the columns that `to` has with the same type.
-void select_rows(const Batch& batch, const std::string& event_time, int64_t after, const Table& to, Batch* out) {
+bool is_live(const RowTimes& at_open, uint64_t hash, int64_t time) {
+  auto it = std::upper_bound(at_open.begin(), at_open.end(), std::pair(hash, INT64_MAX));
+  return it == at_open.begin() || std::prev(it)->first != hash || time > std::prev(it)->second;
+}
+
+// Live rows of `batch`, and only the columns that `to` has with the same type.
+void select_rows(const Batch& batch, const std::string& event_time, const RowTimes& at_open, const Table& to,
+                 Batch* out) {
   out->names.clear();
   out->columns.clear();
   const Column& times = batch.columns[size_t(batch.find(event_time))];
+  const Column& keys = batch.columns[size_t(batch.find(to.key_field().name))];
+  std::vector<int64_t> live;
+  for (int64_t i = 0; i < batch.rows; i++)
+    if (is_live(at_open, key_hash(keys, i), times.ints[size_t(i)])) live.push_back(i);
   for (size_t c = 0; c < batch.columns.size(); c++) {
     const Column& from = batch.columns[c];
     bool special = batch.names[c] == event_time || batch.names[c] == to.key_field().name;
@@ -66,8 +87,7 @@ void select_rows(const Batch& batch, const std::string& event_time, int64_t afte
     if (!special && (to.columns()[size_t(at)].dtype != from.dtype || to.columns()[size_t(at)].is_list != from.is_list))
       continue;
     Column& column = out->add(batch.names[c], from.dtype, from.is_list);
-    for (int64_t i = 0; i < batch.rows; i++)
-      if (times.ints[size_t(i)] > after) column.append_row(from, i);
+    for (int64_t i : live) column.append_row(from, i);
     out->rows = column.rows();
   }
 }
@@ -101,7 +121,7 @@ Result<std::unique_ptr<Generation>> Generation::open(const std::shared_ptr<Runti
   if (metadata) g->metadata = *metadata;
   GYR_ASSIGN(g->pipeline, Pipeline::create(pipeline->dump(), g->components));
   for (const auto& [name, table] : g->components.tables) {
-    GYR_ASSIGN(g->newest_events[name], newest_event(*table));
+    GYR_ASSIGN(g->rows_at_open[name], row_times(*table));
   }
   return g;
 }
@@ -179,7 +199,7 @@ Status carry_live_rows(const Generation& from, Generation* to) {
     for (uint64_t cursor = 0; cursor != UINT64_MAX;) {
       GYR_TRY(table->scan(&cursor, kScanRows, &batch));
       if (batch.rows == 0) continue;
-      select_rows(batch, event_time, from.newest_events.at(name), target, &live);
+      select_rows(batch, event_time, from.rows_at_open.at(name), target, &live);
       if (live.rows) GYR_TRY(target.upsert(live, &stats));
     }
   }

@@ -5,6 +5,8 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/json.h"
 #include "exec/runtime.h"
@@ -19,7 +21,9 @@ struct Generation {
   Components components;
   std::shared_ptr<const Pipeline> pipeline;
   Json pipeline_json, metadata;
-  std::map<std::string, int64_t> newest_events;  // per table, at open: what came later was upserted live
+  // Per table: (hash of the key, event time) of every row at open, sorted. A row that is not among them, or newer, was
+  // upserted live.
+  std::map<std::string, std::vector<std::pair<uint64_t, int64_t>>> rows_at_open;
 
   // Reads, checks and binds everything; nothing of a bad file stays.
   static Result<std::unique_ptr<Generation>> open(const std::shared_ptr<Runtime>& runtime, const std::string& path);
@@ -29,8 +33,8 @@ struct Generation {
   Json describe() const;
 };
 
-// Moves rows of `from` that are newer than what its file held into the tables of the same name in `to`; newest event
-// wins there, too. Columns that one side lacks, or has with another type, stay behind.
+// Copies rows of `from` that were upserted live into the tables of the same name in `to`; newest event wins there, too.
+// Columns that one side lacks, or has with another type, stay behind.
 Status carry_live_rows(const Generation& from, Generation* to);
 
 }  // namespace gyr

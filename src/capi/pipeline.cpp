@@ -1,5 +1,7 @@
 #include <gyr/pipeline.h>
 
+#include <exception>
+
 #include "bundle/bundle.h"
 #include "capi/guard.h"
 #include "capi/handles.h"
@@ -28,6 +30,8 @@ class Borrow {
     return {};
   }
   ~Borrow() {
+    // A call that ran out of memory may have left parts of different sizes: the next one starts afresh.
+    if (workspace_ && std::uncaught_exceptions() > 0) workspace_->pipeline_id = 0;
     if (workspace_) workspace_->busy.store(false, std::memory_order_release);
   }
   Workspace* get() const { return workspace_; }

@@ -168,7 +168,8 @@ class Program final : public Expression {
   Status run(const Columns& columns, int64_t rows, Scratch* scratch) const {
     for (int c : columns_used)
       GYR_CHECK(size_t(c) < columns.size() && columns[size_t(c)] && columns[size_t(c)]->rows() >= rows, "expression");
-    if (scratch->values.size() < slots) scratch->values.resize(slots), scratch->valid.resize(slots);
+    if (scratch->values.size() < slots) scratch->values.resize(slots);
+    if (scratch->valid.size() < slots) scratch->valid.resize(slots);  // apart: the first may be done when memory ends
     for (size_t i = 0; i < slots; i++) {
       scratch->values[i].resize(size_t(rows));
       scratch->valid[i].resize(size_t(rows));

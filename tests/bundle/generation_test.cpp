@@ -110,11 +110,12 @@ TEST(Publish, CarriesLiveRows) {
   gyr_value age{};
   age.dtype = GYR_DTYPE_FLOAT32;
   age.f = 33;
-  ASSERT_EQ(gyr_table_upsert_row(users, &key, 5'000'000, &column, &age, 1, nullptr, &err), GYR_OK) << err.message;
+  // Earlier than anything in the file: a late event of somebody new is live all the same.
+  ASSERT_EQ(gyr_table_upsert_row(users, &key, 500, &column, &age, 1, nullptr, &err), GYR_OK) << err.message;
   gyr_table_destroy(users);
   std::string path = temp_path("carry.gyr");
   world(1).save(path);
-  for (uint32_t flags : {uint32_t(GYR_PUBLISH_CARRY_ROWS), 0u}) {
+  for (uint32_t flags : {uint32_t(GYR_PUBLISH_CARRY_ROWS), uint32_t(GYR_PUBLISH_CARRY_ROWS), 0u}) {
     ASSERT_EQ(gyr_bundle_publish(s.bundle, path.c_str(), flags, nullptr, &err), GYR_OK) << err.message;
     Answer a({newcomer, user_id(1)});
     ASSERT_EQ(gyr_bundle_recommend(s.bundle, &a.args, nullptr, &err), GYR_OK) << err.message;

@@ -41,9 +41,18 @@ def numbers(values: Any, dtype: Any) -> np.ndarray:
     return converted
 
 
+def _utf8(value: Any) -> bytes:
+    """Text as bytes; anything else, None above all, would become text that nobody wrote."""
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, got {value!r}")
+    return value.encode()
+
+
 def strings(values: Any) -> tuple[Any, Any]:
     """gyr_str array and what keeps its bytes alive."""
-    encoded = [value if isinstance(value, bytes) else str(value).encode() for value in values]
+    encoded = [_utf8(value) for value in values]
     heap = ctypes.create_string_buffer(b"".join(encoded), max(1, sum(map(len, encoded))))
     out, position = (raw.gyr_str * max(1, len(encoded)))(), ctypes.addressof(heap)
     for entry, value in zip(out, encoded):
@@ -120,7 +129,7 @@ def fill_value(out: raw.gyr_value, value: Any, keep: list[Any], dtype: str | Non
         return
     out.dtype = DTYPES[dtype] if dtype else _guess(value)
     if out.dtype == raw.GYR_DTYPE_STRING:
-        data = value if isinstance(value, bytes) else str(value).encode()
+        data = _utf8(value)
         keep.append(data)
         out.s.data, out.s.len = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value, len(data)
     elif out.dtype in FLOATS:
@@ -129,6 +138,8 @@ def fill_value(out: raw.gyr_value, value: Any, keep: list[Any], dtype: str | Non
         out.i = microseconds(value)
     else:
         out.i = int(value)
+        if out.i != value:
+            raise TypeError(f"expected an integer, got {value!r}")
 
 
 def read_value(value: raw.gyr_value) -> Any:

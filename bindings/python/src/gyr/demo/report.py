@@ -15,8 +15,8 @@ svg{background:#f7f9fb;border-radius:4px}text{font:11px system-ui,sans-serif;fil
 @media(prefers-color-scheme:dark){body{background:#11171d;color:#dbe4ec}svg{background:#19222b}text{fill:#9fb3c6}
 td,th{border-color:#26313c}h2{border-color:#26313c}}
 """
-COLOURS = {"gyr": "#0b7285", "item_knn": "#e8890c", "popularity": "#868e96"}
-NAMES = {"gyr": "gyr pipeline", "item_knn": "item-kNN", "popularity": "popularity"}
+COLOURS = {"gyr": "#0b7285", "item_knn": "#e8890c", "popularity": "#868e96", "recent_popularity": "#495057"}
+NAMES = {"gyr": "gyr pipeline", "item_knn": "item-kNN", "popularity": "popularity", "recent_popularity": "recent popularity"}
 
 
 def write_report(out: pathlib.Path) -> None:
@@ -24,7 +24,8 @@ def write_report(out: pathlib.Path) -> None:
     parts = ["<h1>gyr on MovieLens 100K</h1>",
              "<p class=muted>Time split: the first 80 % of the events train, the next 10 % validate, the last 10 % test. "
              "Ratings of 4 and 5 are positives; items seen before are never recommended. All methods are fitted on the "
-             "same events and see the same history.</p>"]
+             "first 80 % and see the same history. Recent popularity counts the last 3,000 positives only; the pipeline, too, "
+             "is fed windowed counts.</p>"]
     for name in ("test", "validation"):
         parts += [f"<h2>Quality, {name}</h2>", _quality(metrics["quality"][name])]
     parts += ["<h2>Training loss per epoch</h2>"]

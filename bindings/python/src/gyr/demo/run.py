@@ -17,7 +17,7 @@ from .evaluate import Baselines, evaluate, make_slice
 from .report import write_report
 from .train import Trained, build_bundle, train
 
-NAMES = {"gyr": "gyr pipeline", "popularity": "popularity", "item_knn": "item-kNN"}
+NAMES = {"gyr": "gyr pipeline", "popularity": "popularity", "item_knn": "item-kNN", "recent_popularity": "recent popularity"}
 
 
 def run(out: pathlib.Path, seed: int, console: Console) -> None:
@@ -85,6 +85,9 @@ def add_latency(out: pathlib.Path, console: Console) -> None:
     latency = json.loads((out / "latency.json").read_text())
     metrics["latency_us"] = {"p50": latency["p50"], "p99": latency["p99"]}
     metrics["latency"] = latency
+    steps = out / "steps.json"
+    if steps.exists():
+        metrics["seconds"] |= json.loads(steps.read_text())
     path.write_text(json.dumps(metrics, indent=1))
     write_report(out)
     console.print(quality_table("test", metrics["quality"]["test"]))
