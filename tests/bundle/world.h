@@ -269,8 +269,8 @@ class World {
 
 // Built once per process: training takes a moment.
 inline World& world(uint64_t salt = 0) {
-  static World* worlds[2] = {};
-  if (!worlds[salt]) worlds[salt] = new World(salt);
+  static std::unique_ptr<World> worlds[2];
+  if (!worlds[salt]) worlds[salt] = std::make_unique<World>(salt);
   return *worlds[salt];
 }
 
