@@ -121,8 +121,7 @@ class DlrmModel : public Model {
     ModelWriter w;
     w.header["kind"] = kind();
     shape_.write(&w.header);
-    w.array(weights_.dense);
-    for (const Floats& t : weights_.tables) w.array(t);
+    weights_.save(&w);
     return w.add_to(file, name);
   }
 
@@ -244,11 +243,7 @@ ModelResult load_dlrm(RuntimePtr runtime, ModelReader& file) {
   DlrmShape shape;
   GYR_TRY(DlrmShape::read_header(file.header(), &shape));
   Weights weights(runtime->memory());
-  GYR_TRY(file.floats("layers", shape.dense_size, &weights.dense));
-  for (const TableShape& t : shape.tables()) {
-    weights.tables.emplace_back(runtime->memory());
-    GYR_TRY(file.floats("table", uint64_t(t.rows) * t.dim, &weights.tables.back()));
-  }
+  GYR_TRY(weights.load(file, shape.tables(), shape.dense_size));
   return std::shared_ptr<const Model>(std::make_shared<DlrmModel>(std::move(runtime), std::move(shape), weights));
 }
 

@@ -49,6 +49,21 @@ void Weights::initialise_tables(uint64_t seed, double stddev) {
   }
 }
 
+void Weights::save(ModelWriter* file) const {
+  file->array(dense);
+  for (const Floats& t : tables) file->array(t);
+}
+
+Status Weights::load(ModelReader& file, const std::vector<TableShape>& shapes, size_t dense_size) {
+  GYR_TRY(file.floats("layers", dense_size, &dense));
+  tables.clear();
+  for (const TableShape& t : shapes) {
+    tables.emplace_back(dense.get_allocator());
+    GYR_TRY(file.floats("table", uint64_t(t.rows) * t.dim, &tables.back()));
+  }
+  return {};
+}
+
 void Weights::copy_from(const Weights& other) {
   dense.assign(other.dense.begin(), other.dense.end());
   for (size_t t = 0; t < tables.size(); t++) tables[t].assign(other.tables[t].begin(), other.tables[t].end());

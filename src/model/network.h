@@ -33,6 +33,8 @@ struct Weights {
   void initialise_tables(uint64_t seed, double stddev);
   void copy_from(const Weights& other);
   bool finite() const;
+  void save(ModelWriter* file) const;
+  Status load(ModelReader& file, const std::vector<TableShape>& shapes, size_t dense_size);
 };
 
 class NetworkTrainer : public Trainer {

@@ -99,8 +99,7 @@ class TowerModel : public Model {
     ModelWriter w;
     w.header["kind"] = kind();
     shape_.write(&w.header);
-    w.array(weights_.dense);
-    for (const Floats& t : weights_.tables) w.array(t);
+    weights_.save(&w);
     return w.add_to(file, name);
   }
 
@@ -250,11 +249,7 @@ ModelResult load_two_tower(RuntimePtr runtime, ModelReader& file) {
   TowerShape shape;
   GYR_TRY(TowerShape::read_header(file.header(), &shape));
   Weights weights(runtime->memory());
-  GYR_TRY(file.floats("layers", shape.dense_size, &weights.dense));
-  for (const TableShape& t : shape.tables()) {
-    weights.tables.emplace_back(runtime->memory());
-    GYR_TRY(file.floats("table", uint64_t(t.rows) * t.dim, &weights.tables.back()));
-  }
+  GYR_TRY(weights.load(file, shape.tables(), shape.dense_size));
   return std::shared_ptr<const Model>(std::make_shared<TowerModel>(std::move(runtime), std::move(shape), weights));
 }
 

@@ -136,7 +136,6 @@ Status Pipeline::bind_stages(const Json& stages, const Components& components) {
   if (!binder.max_k) return fail(GYR_E_INVALID_ARGUMENT, "pipeline", "stages: the last stage must be \"order\"");
   if (binder.user_key_dtype == GYR_DTYPE_NONE)
     return fail(GYR_E_INVALID_ARGUMENT, "pipeline", "stages: a \"features\" stage for users is required");
-  max_k_ = binder.max_k;
   slots_ = binder.slots;
   item_slots_ = binder.item_slots;
   user_key_dtype_ = binder.user_key_dtype;

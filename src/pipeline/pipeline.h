@@ -27,7 +27,6 @@ class Pipeline {
   // Fills the out fields of args. NaN scores and id -1 stand beyond a user's count.
   Status run(gyr_recommend_args* args, Workspace* workspace, gyr_task* task) const;
 
-  uint32_t max_k() const { return max_k_; }
   const std::vector<std::string>& stage_names() const { return stage_names_; }
   // Per-stage latency of every call so far; one more, the last, of whole calls.
   const std::vector<Histogram>& histograms() const { return histograms_; }
@@ -44,7 +43,6 @@ class Pipeline {
   Status write_results(gyr_recommend_args* args, Workspace* workspace, uint32_t k) const;
 
   uint64_t id_ = 0;  // tells workspaces whose shape they have
-  uint32_t max_k_ = 0;
   uint32_t slots_ = 0;
   std::vector<uint32_t> item_slots_;
   gyr_dtype user_key_dtype_ = GYR_DTYPE_INT64;

@@ -1,8 +1,10 @@
 // The served pipeline through the public interface.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <set>
+#include <thread>
 
 #include "tests/bundle/world.h"
 
@@ -212,8 +214,26 @@ TEST(Recommend, BusyWorkspaceIsRefused) {
   gyr_error err = GYR_ERROR_INIT;
   gyr_workspace* w = nullptr;
   ASSERT_EQ(gyr_workspace_create(s.bundle, &w, &err), GYR_OK) << err.message;
+  std::vector<int64_t> crowd(2000);
+  for (size_t i = 0; i < crowd.size(); i++) crowd[i] = user_id(int(i) % kUsers);
+  std::atomic<int> busy{0}, other{0};
+  auto call_often = [&] {
+    gyr_error e = GYR_ERROR_INIT;
+    Answer a(crowd);
+    a.args.workspace = w;
+    for (int n = 0; n < 500 && busy == 0; n++) {
+      gyr_status status = gyr_bundle_recommend(s.bundle, &a.args, nullptr, &e);
+      busy += status == GYR_E_BUSY;
+      other += status != GYR_E_BUSY && status != GYR_OK;
+    }
+  };
+  std::thread one(call_often), two(call_often);
+  one.join();
+  two.join();
+  EXPECT_GT(busy, 0);
+  EXPECT_EQ(other, 0);
   Answer a({user_id(1)});
-  a.args.workspace = w;
+  a.args.workspace = w;  // usable again
   EXPECT_EQ(gyr_bundle_recommend(s.bundle, &a.args, nullptr, &err), GYR_OK) << err.message;
   gyr_workspace_destroy(w);
 }
