@@ -3,7 +3,7 @@
 # are in docs/dependencies.md.
 set -eu
 build="g++ cmake ninja-build pkg-config ccache python3 python3-venv ca-certificates
-  libopenblas-serial-dev libhwloc-dev liblz4-dev libhwy-dev nlohmann-json3-dev libxxhash-dev"
+  libopenblas-serial-dev liblz4-dev libhwy-dev nlohmann-json3-dev libxxhash-dev"
 test="libgtest-dev clang libclang-rt-14-dev git binutils"
 case ${1:-} in
   build) wanted=$build ;;

@@ -72,8 +72,8 @@ typedef struct gyr_runtime_info {
   uint64_t memory_peak;      /**< highest memory_used so far */
   uint32_t cpus_affinity;    /**< CPUs in the affinity mask at creation */
   uint32_t cpus_quota;       /**< cgroup CPU quota rounded up; 0 = none */
-  uint32_t numa_nodes;       /**< from hwloc */
-  uint32_t cores;            /**< physical cores visible, from hwloc */
+  uint32_t numa_nodes;       /**< nodes that have memory */
+  uint32_t cores;            /**< physical cores of the affinity mask */
   uint64_t l2_bytes;         /**< per core, 0 = unknown */
   uint64_t l3_bytes;         /**< of the first package, 0 = unknown */
   char simd[16];             /**< level in use: "AVX3_DL", "AVX2", ... , "SCALAR" */

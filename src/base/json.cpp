@@ -1,217 +1,210 @@
 #include "base/json.h"
 
-#include <cinttypes>
+#include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/utf8.h"
 
 namespace gyr {
+
 namespace {
 
-constexpr int kMaxDepth = 32;
+constexpr size_t kMaxDepth = 32;  // also what bounds the destructor's recursion
 
-std::string shown(const Json& v) {
-  std::string s = v.dump(-1, ' ', true, Json::error_handler_t::replace);
-  if (s.size() > 40) s = s.substr(0, 37) + "...";
-  return s;
+void write_string(std::string_view text, std::string* out) {
+  *out += '"';
+  while (!text.empty()) {
+    size_t good = utf8_prefix(text);
+    for (char c : text.substr(0, good)) {
+      if (c == '"' || c == '\\') {
+        *out += '\\', *out += c;
+      } else if (uint8_t(c) >= 0x20) {
+        *out += c;
+      } else if (const char* letter = std::strchr("\bb\nn\tt\rr\ff", c); c && letter) {
+        *out += '\\', *out += letter[1];
+      } else {
+        char escape[8];
+        std::snprintf(escape, sizeof escape, "\\u%04x", unsigned(uint8_t(c)));
+        *out += escape;
+      }
+    }
+    text.remove_prefix(good);
+    if (text.empty()) break;
+    *out += "\xEF\xBF\xBD";
+    text.remove_prefix(1);
+  }
+  *out += '"';
 }
 
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); j++) row[j] = j;
-  for (size_t i = 1; i <= a.size(); i++) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); j++) {
-      size_t up = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
-      diagonal = up;
-    }
+template <class T>
+void write_number(T v, std::string* out) {
+  char text[40];
+  char* end = std::to_chars(text, text + sizeof text, v).ptr;
+  std::string_view written(text, size_t(end - text));
+  *out += written;
+  // What was a fraction must come back as one.
+  if (std::is_floating_point_v<T> && written.find_first_of(".e") == std::string_view::npos) *out += ".0";
+}
+
+void new_line(int indent, int level, std::string* out) {
+  if (indent < 0) return;
+  *out += '\n';
+  out->append(size_t(indent) * size_t(level), ' ');
+}
+
+void write(const Json& v, int indent, int level, std::string* out);
+
+template <class Items, class Write>
+void write_all(const Items& items, const char* brackets, int indent, int level, std::string* out, Write&& one) {
+  *out += brackets[0];
+  bool first = true;
+  for (const auto& item : items) {
+    if (!first) *out += ',';
+    first = false;
+    new_line(indent, level + 1, out);
+    one(item);
   }
-  return row[b.size()];
+  if (!first) new_line(indent, level, out);
+  *out += brackets[1];
+}
+
+void write(const Json& v, int indent, int level, std::string* out) {
+  if (v.is_object()) {
+    write_all(v.members(), "{}", indent, level, out, [&](const Json::Member& m) {
+      write_string(m.key, out);
+      *out += indent < 0 ? ":" : ": ";
+      write(m.value, indent, level + 1, out);
+    });
+  } else if (v.is_array()) {
+    write_all(v, "[]", indent, level, out, [&](const Json& e) { write(e, indent, level + 1, out); });
+  } else {
+    v.write_scalar(out);
+  }
 }
 
 }  // namespace
 
+Json::Json(std::initializer_list<std::pair<const char*, Json>> members) : value_(Object()) {
+  auto& object = std::get<Object>(value_);
+  object.reserve(members.size());
+  for (const auto& [key, value] : members) object.push_back({key, value});
+}
+
+double Json::number() const {
+  if (is_int64()) return double(int64());
+  return is_uint64() ? double(std::get<uint64_t>(value_)) : std::get<double>(value_);
+}
+
+std::span<const Json::Member> Json::members() const {
+  return is_object() ? std::get<Object>(value_) : std::span<const Member>();
+}
+
+const Json* Json::find(std::string_view key) const {
+  for (const Member& m : members())
+    if (m.key == key) return &m.value;
+  return nullptr;
+}
+
+Json& Json::operator[](std::string_view key) {
+  if (is_null()) value_ = Object();
+  if (Json* found = find(key)) return *found;
+  return std::get<Object>(value_).emplace_back(Member{std::string(key), {}}).value;
+}
+
+bool Json::operator==(const Json& other) const = default;
+
+void Json::write_scalar(std::string* out) const {
+  if (is_string())
+    write_string(string(), out);
+  else if (is_boolean())
+    *out += boolean() ? "true" : "false";
+  else if (is_int64())
+    write_number(int64(), out);
+  else if (is_uint64())
+    write_number(std::get<uint64_t>(value_), out);
+  else if (is_number() && std::isfinite(number()))
+    write_number(number(), out);
+  else
+    *out += "null";
+}
+
+std::string Json::dump(int indent) const {
+  std::string out;
+  write(*this, indent, 0, &out);
+  return out;
+}
+
+// Receives the tokenizer's events. Every handler returns whether to go on.
+class JsonBuilder {
+ public:
+  Json root;
+  std::string error;
+
+  bool null() { return add({}); }
+  bool boolean(bool v) { return add(v); }
+  bool number_integer(int64_t v) { return add(v); }
+  bool number_unsigned(uint64_t v) { return add(v); }
+  bool number_float(double v, const std::string&) { return add(v); }
+  bool string(std::string& v) { return add(std::move(v)); }
+  bool binary(std::vector<uint8_t>&) { return false; }  // JSON text has none
+  bool start_object(size_t) { return open(Json::object()); }
+  bool start_array(size_t) { return open(Json::array()); }
+  bool key(std::string& v) {
+    key_ = std::move(v);
+    return true;
+  }
+  bool end_array() {
+    open_.pop_back();
+    return true;
+  }
+  bool end_object() {
+    std::vector<std::string_view> keys;
+    for (const Json::Member& m : open_.back()->members()) keys.push_back(m.key);
+    std::sort(keys.begin(), keys.end());
+    auto twice = std::adjacent_find(keys.begin(), keys.end());
+    if (twice != keys.end()) {
+      error = "key \"" + std::string(twice->substr(0, 64)) + "\" is there twice";
+      return false;
+    }
+    open_.pop_back();
+    return true;
+  }
+  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& e) {
+    error = e.what();
+    return false;
+  }
+
+ private:
+  bool add(Json v) {
+    place(std::move(v));
+    return true;
+  }
+  bool open(Json v) {
+    if (open_.size() == kMaxDepth) {
+      error = "nested deeper than " + std::to_string(kMaxDepth) + " levels";
+      return false;
+    }
+    open_.push_back(place(std::move(v)));
+    return true;
+  }
+  // Elements of an open container do not move while one of them is open: nothing is added beside it.
+  Json* place(Json v) {
+    if (open_.empty()) return &(root = std::move(v));
+    if (open_.back()->is_array()) return &std::get<Json::Array>(open_.back()->value_).emplace_back(std::move(v));
+    auto& object = std::get<Json::Object>(open_.back()->value_);
+    return &object.emplace_back(Json::Member{std::move(key_), std::move(v)}).value;
+  }
+
+  std::vector<Json*> open_;
+  std::string key_;
+};
+
 Result<Json> parse_json(std::string_view text, const char* component) {
-  // The parser recurses per nesting level, so hostile depth is refused before it can meet the host's stack.
-  int depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); i++) {
-    char c = text[i];
-    if (in_string) {
-      if (c == '\\')
-        i++;
-      else if (c == '"')
-        in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '[' || c == '{') {
-      if (++depth > kMaxDepth)
-        return fail(GYR_E_INVALID_ARGUMENT, component, "JSON nests deeper than %d levels at byte %zu", kMaxDepth, i);
-    } else if (c == ']' || c == '}') {
-      depth--;
-    }
-  }
-  try {
-    return Json::parse(text);
-  } catch (const nlohmann::json::exception& e) {
-    return fail(GYR_E_INVALID_ARGUMENT, component, "not valid JSON: %s", e.what());
-  }
-}
-
-SpecReader::SpecReader(const Json& object, std::string path, const char* component)
-    : object_(object), path_(std::move(path)), component_(component) {}
-
-std::string SpecReader::path(const char* key) const { return path_.empty() ? key : path_ + "." + key; }
-
-Status SpecReader::error(const char* key, const char* expected) const {
-  return fail(GYR_E_INVALID_ARGUMENT, component_, "%s: %s", path(key).c_str(), expected);
-}
-
-Status SpecReader::type_error(const char* key, const char* expected, const Json& got) const {
-  return fail(GYR_E_INVALID_ARGUMENT, component_, "%s: expected %s, got %s", path(key).c_str(), expected,
-              shown(got).c_str());
-}
-
-const Json* SpecReader::value(const char* key) {
-  seen_.emplace_back(key);
-  if (!object_.is_object()) return nullptr;
-  auto it = object_.find(key);
-  return it == object_.end() ? nullptr : &*it;
-}
-
-Status SpecReader::string(const char* key, std::string* out) {
-  const Json* v = value(key);
-  if (!v) return {};
-  if (!v->is_string()) return type_error(key, "a string", *v);
-  *out = v->get<std::string>();
-  return {};
-}
-
-Status SpecReader::required_string(const char* key, std::string* out) {
-  if (!has(key)) return error(key, "is required (a string)");
-  return string(key, out);
-}
-
-Status SpecReader::integer(const char* key, int64_t min, int64_t max, int64_t* out) {
-  const Json* v = value(key);
-  if (!v) return {};
-  char expected[80];
-  std::snprintf(expected, sizeof expected, "an integer in %" PRId64 "..%" PRId64, min, max);
-  if (!v->is_number_integer() || (v->is_number_unsigned() && v->get<uint64_t>() > uint64_t(INT64_MAX)))
-    return type_error(key, expected, *v);
-  int64_t n = v->get<int64_t>();
-  if (n < min || n > max) return type_error(key, expected, *v);
-  *out = n;
-  return {};
-}
-
-Status SpecReader::required_integer(const char* key, int64_t min, int64_t max, int64_t* out) {
-  if (!has(key)) return error(key, "is required (an integer)");
-  return integer(key, min, max, out);
-}
-
-Status SpecReader::number(const char* key, double min, double max, double* out) {
-  const Json* v = value(key);
-  if (!v) return {};
-  char expected[80];
-  std::snprintf(expected, sizeof expected, "a number in %g..%g", min, max);
-  if (!v->is_number()) return type_error(key, expected, *v);
-  double d = v->get<double>();
-  if (!(d >= min && d <= max)) return type_error(key, expected, *v);
-  *out = d;
-  return {};
-}
-
-Status SpecReader::boolean(const char* key, bool* out) {
-  const Json* v = value(key);
-  if (!v) return {};
-  if (!v->is_boolean()) return type_error(key, "true or false", *v);
-  *out = v->get<bool>();
-  return {};
-}
-
-Status SpecReader::strings(const char* key, std::vector<std::string>* out) {
-  const Json* v = value(key);
-  if (!v) return {};
-  if (!v->is_array()) return type_error(key, "a list of strings", *v);
-  out->clear();
-  for (const Json& e : *v) {
-    if (!e.is_string()) return type_error(key, "a list of strings", *v);
-    out->push_back(e.get<std::string>());
-  }
-  return {};
-}
-
-Status SpecReader::required_strings(const char* key, std::vector<std::string>* out) {
-  if (!has(key)) return error(key, "is required (a list of strings)");
-  GYR_TRY(strings(key, out));
-  if (out->empty()) return error(key, "must not be empty");
-  return {};
-}
-
-Status SpecReader::integers(const char* key, int64_t min, int64_t max, std::vector<int64_t>* out) {
-  const Json* v = value(key);
-  if (!v) return {};
-  char expected[80];
-  std::snprintf(expected, sizeof expected, "a list of integers in %" PRId64 "..%" PRId64, min, max);
-  if (!v->is_array()) return type_error(key, expected, *v);
-  out->clear();
-  for (const Json& e : *v) {
-    if (!e.is_number_integer()) return type_error(key, expected, *v);
-    int64_t n = e.get<int64_t>();
-    if (n < min || n > max) return type_error(key, expected, e);
-    out->push_back(n);
-  }
-  return {};
-}
-
-Status SpecReader::numbers(const char* key, std::vector<double>* out) {
-  const Json* v = value(key);
-  if (!v) return {};
-  if (!v->is_array()) return type_error(key, "a list of numbers", *v);
-  out->clear();
-  for (const Json& e : *v) {
-    if (!e.is_number()) return type_error(key, "a list of numbers", *v);
-    out->push_back(e.get<double>());
-  }
-  return {};
-}
-
-Status SpecReader::choice(const char* key, std::vector<std::string_view> allowed, int* out) {
-  const Json* v = value(key);
-  if (!v) return {};
-  std::string expected = "one of";
-  for (size_t i = 0; i < allowed.size(); i++) {
-    if (v->is_string() && v->get_ref<const std::string&>() == allowed[i]) {
-      *out = int(i);
-      return {};
-    }
-    expected += (i ? ", \"" : " \"") + std::string(allowed[i]) + "\"";
-  }
-  return type_error(key, expected.c_str(), *v);
-}
-
-Status SpecReader::finish() const {
-  if (!object_.is_object())
-    return fail(GYR_E_INVALID_ARGUMENT, component_, "%s: expected an object, got %s",
-                path_.empty() ? "(top level)" : path_.c_str(), shown(object_).c_str());
-  for (const auto& [key, unused] : object_.items()) {
-    bool known = false;
-    const std::string* nearest = nullptr;
-    size_t best = 4;
-    for (const std::string& s : seen_) {
-      if (s == key) known = true;
-      size_t d = edit_distance(s, key.substr(0, 64));
-      if (d < best) best = d, nearest = &s;
-    }
-    if (known) continue;
-    std::string where = path(key.substr(0, 64).c_str());
-    if (nearest)
-      return fail(GYR_E_INVALID_ARGUMENT, component_, "%s: unknown key; did you mean \"%s\"?", where.c_str(),
-                  nearest->c_str());
-    return fail(GYR_E_INVALID_ARGUMENT, component_, "%s: unknown key", where.c_str());
-  }
-  return {};
+  JsonBuilder builder;
+  if (nlohmann::json::sax_parse(text.begin(), text.end(), &builder)) return std::move(builder.root);
+  return fail(GYR_E_INVALID_ARGUMENT, component, "not valid JSON: %s", builder.error.c_str());
 }
 
 }  // namespace gyr

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "base/hash.h"
+#include "base/spec.h"
 
 namespace gyr {
 namespace {
@@ -173,7 +174,8 @@ Json Generation::describe() const {
   }
   for (const auto& [name, m] : components.models) {
     Json entry = {{"name", name}, {"type", "model"}};
-    entry.update(m->describe());
+    Json described = m->describe();
+    for (const auto& [key, value] : described.members()) entry[key] = value;
     list.push_back(entry);
   }
   for (const auto& [name, ids] : components.ids)

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "data/utf8.h"
+#include "base/utf8.h"
 
 namespace gyr {
 namespace {

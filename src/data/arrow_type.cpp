@@ -5,7 +5,7 @@
 #include <unordered_set>
 
 #include "data/arrow.h"
-#include "data/utf8.h"
+#include "base/utf8.h"
 
 namespace gyr {
 namespace {

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "data/column.h"
-#include "data/utf8.h"
+#include "base/utf8.h"
 
 namespace gyr::expression {
 namespace {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/spec.h"
 #include "data/column.h"
 
 namespace gyr {

@@ -143,7 +143,7 @@ gyr_device_info describe_cpu() {
     d.total_bytes = uint64_t(info.totalram) * info.mem_unit;
     d.free_bytes = uint64_t(info.freeram) * info.mem_unit;
   }
-  Topology topology = read_topology();
+  Topology topology = read_topology(affinity_cpus());
   d.units = topology.cores;
   d.numa_node = topology.numa_nodes == 1 ? 0 : -1;  // the CPU entry spans all nodes
   d.usable = 1;

@@ -1,30 +1,32 @@
 #include "exec/cpus.h"
 
-#include <hwloc.h>
 #include <sched.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <set>
 #include <string_view>
 
 #include "io/file.h"
 
 namespace gyr {
 
-uint32_t affinity_cpus() {
-  for (int capacity = 1024; capacity <= (1 << 20); capacity *= 2) {
-    cpu_set_t* set = CPU_ALLOC(capacity);
-    if (!set) break;
-    size_t size = CPU_ALLOC_SIZE(capacity);
-    int rc = sched_getaffinity(0, size, set);
-    int code = errno;
-    int count = rc == 0 ? CPU_COUNT_S(size, set) : 0;
-    CPU_FREE(set);
-    if (count > 0) return uint32_t(count);
-    if (rc == 0 || code != EINVAL) break;  // EINVAL: the kernel's mask is longer
+std::vector<uint32_t> affinity_cpus() {
+  std::vector<uint32_t> cpus;
+  std::vector<cpu_set_t> sets;
+  for (size_t n = 1; n <= 1024; n *= 2) {  // of 1024 CPUs each
+    sets.resize(n);
+    if (sched_getaffinity(0, n * sizeof(cpu_set_t), sets.data()) == 0) {
+      for (size_t i = 0; i < n * CPU_SETSIZE; i++)
+        if (CPU_ISSET_S(i, n * sizeof(cpu_set_t), sets.data())) cpus.push_back(uint32_t(i));
+      break;
+    }
+    if (errno != EINVAL) break;  // EINVAL: the kernel's mask is longer
   }
-  return 1;
+  if (cpus.empty()) cpus.push_back(0);
+  return cpus;
 }
 
 namespace {
@@ -101,22 +103,66 @@ uint32_t quota_cpus(const std::string& root) {
   return best;
 }
 
-Topology read_topology() {
-  Topology found;
-  found.cores = affinity_cpus();
-  hwloc_topology_t t;
-  if (hwloc_topology_init(&t) != 0) return found;
-  // The x86 component would move this thread from CPU to CPU; the plugins would open GPU libraries.
-  for (const char* component : {"x86", "cuda", "nvml", "opencl", "gl", "rsmi", "levelzero", "pci"})
-    hwloc_topology_set_components(t, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, component);
-  hwloc_topology_set_flags(t, HWLOC_TOPOLOGY_FLAG_DONT_CHANGE_BINDING);
-  if (hwloc_topology_load(t) == 0) {
-    if (int n = hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_NUMANODE); n > 0) found.numa_nodes = uint32_t(n);
-    if (int n = hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_CORE); n > 0) found.cores = uint32_t(n);
-    if (hwloc_obj_t l2 = hwloc_get_obj_by_type(t, HWLOC_OBJ_L2CACHE, 0)) found.l2_bytes = l2->attr->cache.size;
-    if (hwloc_obj_t l3 = hwloc_get_obj_by_type(t, HWLOC_OBJ_L3CACHE, 0)) found.l3_bytes = l3->attr->cache.size;
+namespace {
+
+// How many numbers a list such as "0-3,8" names.
+uint32_t count_of_list(const std::string& text) {
+  uint64_t count = 0;
+  for (const char* p = text.c_str(); *p >= '0' && *p <= '9';) {
+    char* end;
+    uint64_t first = std::strtoull(p, &end, 10), last = first;
+    if (*end == '-') last = std::strtoull(end + 1, &end, 10);
+    if (last < first || last - first > (1 << 20)) break;
+    count += last - first + 1;
+    if (*end != ',') break;
+    p = end + 1;
   }
-  hwloc_topology_destroy(t);
+  return uint32_t(std::min<uint64_t>(count, 1 << 20));
+}
+
+// The lowest-numbered CPU of the core a CPU belongs to.
+uint32_t first_of_core(const std::string& cpu, uint32_t otherwise) {
+  for (const char* name :
+       {"/topology/core_cpus_list", "/topology/thread_siblings_list"}) {  // since and before Linux 5.3
+    auto text = read_text(cpu + name, 256);
+    if (text.ok() && count_of_list(*text)) return uint32_t(std::strtoul(text->c_str(), nullptr, 10));
+  }
+  return otherwise;
+}
+
+uint64_t cache_bytes(const std::string& cpu, long level) {
+  for (int i = 0; i < 8; i++) {
+    std::string cache = cpu + "/cache/index" + std::to_string(i);
+    auto at = read_text(cache + "/level", 16), type = read_text(cache + "/type", 32),
+         size = read_text(cache + "/size", 32);
+    if (!at.ok() || !type.ok() || !size.ok() || type->starts_with("Instruction")) continue;
+    if (std::strtol(at->c_str(), nullptr, 10) != level) continue;
+    char* unit;
+    uint64_t n = std::strtoull(size->c_str(), &unit, 10);
+    return n << (*unit == 'K' ? 10 : *unit == 'M' ? 20 : 0);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Topology read_topology(const std::vector<uint32_t>& cpus, const std::string& root) {
+  Topology found;
+  std::string folder = root + "/sys/devices/system";
+  std::set<uint32_t> cores;
+  for (uint32_t cpu : cpus) cores.insert(first_of_core(folder + "/cpu/cpu" + std::to_string(cpu), cpu));
+  found.cores = uint32_t(cores.size());
+  for (const char* list : {"/node/has_memory", "/node/online"}) {
+    auto text = read_text(folder + list, 4096);
+    uint32_t nodes = text.ok() ? count_of_list(*text) : 0;
+    if (nodes) {
+      found.numa_nodes = nodes;
+      break;
+    }
+  }
+  std::string first = folder + "/cpu/cpu" + std::to_string(cpus.empty() ? 0 : cpus[0]);
+  found.l2_bytes = cache_bytes(first, 2);
+  found.l3_bytes = cache_bytes(first, 3);
   return found;
 }
 

@@ -43,7 +43,8 @@ class RuntimeImpl final : public Runtime {
   }
 
   Status start(uint32_t threads) {
-    affinity_ = affinity_cpus();
+    cpus_ = affinity_cpus();
+    affinity_ = uint32_t(cpus_.size());
     quota_ = quota_cpus();
     if (executor_.parallel_for) {
       concurrency_ = executor_.concurrency ? executor_.concurrency : affinity_;
@@ -93,7 +94,7 @@ class RuntimeImpl final : public Runtime {
   void* device() const override { return device_.get(); }
 
   void fill_info(gyr_runtime_info* info) const override {
-    std::call_once(topology_once_, [&] { topology_ = read_topology(); });
+    std::call_once(topology_once_, [&] { topology_ = read_topology(cpus_); });
     *info = {};
     info->struct_size = sizeof *info;
     info->threads = concurrency_;
@@ -153,6 +154,7 @@ class RuntimeImpl final : public Runtime {
   std::unique_ptr<Pool> pool_;
   uint32_t concurrency_ = 1, affinity_ = 1, quota_ = 0;
   bool committed_ = false;
+  std::vector<uint32_t> cpus_;
   std::string device_name_ = "cpu", device_reason_;
   std::shared_ptr<void> device_;
   mutable std::once_flag topology_once_;

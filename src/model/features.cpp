@@ -102,7 +102,10 @@ void FeatureSet::write(Json* header) const {
 
 Status FeatureSet::read_header(const Json& header, FeatureSet* out) {
   *out = {};
-  auto list = [&](const char* key) { return header.contains(key) && header[key].is_array() ? &header[key] : nullptr; };
+  auto list = [&](const char* key) {
+    const Json* found = header.find(key);
+    return found && found->is_array() ? found : nullptr;
+  };
   const Json *fs = list("features"), *ts = list("tables");
   if (!fs || !ts) return fail(GYR_E_CORRUPT, "model", "model header: features or tables are missing");
   for (const Json& j : *ts) {

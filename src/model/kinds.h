@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/bytes.h"
-#include "base/json.h"
+#include "base/spec.h"
 #include "model/model.h"
 
 namespace gyr {

@@ -113,17 +113,16 @@ TrainerResult Trainer::create(std::shared_ptr<Runtime> runtime, std::string_view
 ModelResult Model::load(std::shared_ptr<Runtime> runtime, const Container& file, std::string_view name) {
   GYR_ASSIGN(std::unique_ptr<ModelReader> reader, ModelReader::open(file, name));
   const Json& header = reader->header();
-  auto it = header.is_object() ? header.find("kind") : header.end();
-  if (!header.is_object() || it == header.end() || !it->is_string())
-    return fail(GYR_E_CORRUPT, "model", "model header: has no kind");
+  const Json* kind = header.find("kind");
+  if (!kind || !kind->is_string()) return fail(GYR_E_CORRUPT, "model", "model header: has no kind");
   for (const Kind& k : kKinds)
-    if (it->get_ref<const std::string&>() == k.name) {
+    if (kind->string() == k.name) {
       GYR_ASSIGN(std::shared_ptr<const Model> model, k.load(std::move(runtime), *reader));
       GYR_TRY(reader->finish());
       return model;
     }
   return fail(GYR_E_FORMAT_TOO_NEW, "model", "model header: kind \"%.60s\" is unknown to this library",
-              it->get_ref<const std::string&>().c_str());
+              kind->string().c_str());
 }
 
 Status Model::bind(const Batch& batch, const ModelInputs& inputs, std::vector<const Column*>* columns) {

@@ -1,4 +1,4 @@
-#include "base/json.h"
+#include "base/spec.h"
 #include "monitor/monitor.h"
 
 namespace gyr {

@@ -1,7 +1,7 @@
 // Creation: JSON to bound stages.
 #include <atomic>
 
-#include "base/json.h"
+#include "base/spec.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/stage.h"
 
@@ -10,27 +10,34 @@ namespace {
 
 constexpr size_t kMaxStages = 32;
 
+// The text under a key, or null.
+const std::string* text_at(const Json& object, const char* key) {
+  const Json* v = object.find(key);
+  return v && v->is_string() ? &v->string() : nullptr;
+}
+
 Result<std::string> stage_kind(const Json& stage, const std::string& path) {
-  if (!stage.is_object() || !stage.contains("stage") || !stage["stage"].is_string())
+  const std::string* kind = text_at(stage, "stage");
+  if (!kind)
     return fail(GYR_E_INVALID_ARGUMENT, "pipeline",
                 "%s.stage: is required (features, encode, retrieve, filter, score "
                 "or order)",
                 path.c_str());
-  return stage["stage"].get<std::string>();
+  return *kind;
 }
 
 // The seen column of a "filter seen" stage at position i, or empty.
 std::string seen_at(const Json& stages, size_t i) {
-  if (i >= stages.size() || !stages[i].is_object()) return {};
-  const Json& s = stages[i];
-  if (s.value("stage", Json()) != "filter" || !s.contains("seen") || !s["seen"].is_string()) return {};
-  return s["seen"].get<std::string>();
+  if (i >= stages.size()) return {};
+  const std::string *kind = text_at(stages[i], "stage"), *seen = text_at(stages[i], "seen");
+  return kind && *kind == "filter" && seen ? *seen : std::string();
 }
 
 void collect_needs(const Json& stages, const Components& components, std::vector<std::string>* out) {
   for (const Json& stage : stages) {
-    if (!stage.is_object() || !stage.contains("model") || !stage["model"].is_string()) continue;
-    auto it = components.models.find(stage["model"].get<std::string>());
+    const std::string* model = text_at(stage, "model");
+    if (!model) continue;
+    auto it = components.models.find(*model);
     if (it == components.models.end()) continue;
     for (const ModelInputs* inputs : {&it->second->encode_inputs(GYR_SIDE_USER), &it->second->score_user_inputs(),
                                       &it->second->score_item_inputs()})

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/json.h"
+#include "base/spec.h"
 #include "pipeline/components.h"
 #include "pipeline/workspace.h"
 

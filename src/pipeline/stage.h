@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "base/json.h"
+#include "base/spec.h"
 #include "exec/task.h"
 #include "pipeline/binder.h"
 #include "pipeline/workspace.h"

@@ -1,5 +1,6 @@
 #include <set>
 
+#include "base/spec.h"
 #include "table/table_impl.h"
 
 namespace gyr {

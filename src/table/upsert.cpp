@@ -2,7 +2,7 @@
 #include <cmath>
 #include <limits>
 
-#include "data/utf8.h"
+#include "base/utf8.h"
 #include "table/table_impl.h"
 
 namespace gyr {

@@ -68,7 +68,7 @@ Status read_bounds(const OpContext& c, const Json& list, std::vector<double>* ou
     return c.spec->error("boundaries", "expected a list of numbers, or {column: list}");
   for (const Json& v : list) {
     if (!v.is_number()) return c.spec->error("boundaries", "expected numbers");
-    double d = v.get<double>();
+    double d = v.number();
     if (!std::isfinite(d)) return c.spec->error("boundaries", "must be finite");
     if (!out->empty() && !(d > out->back())) return c.spec->error("boundaries", "must be strictly ascending");
     out->push_back(d);
@@ -87,8 +87,9 @@ Status make_bucketize(OpContext& c) {
     const ColumnSchema& in = (*c.in)[i];
     std::vector<double> bounds;
     if (spec->is_object()) {
-      if (!spec->contains(in.name)) return c.spec->error("boundaries", ("lacks column \"" + in.name + "\"").c_str());
-      GYR_TRY(read_bounds(c, (*spec)[in.name], &bounds));
+      const Json* list = spec->find(in.name);
+      if (!list) return c.spec->error("boundaries", ("lacks column \"" + in.name + "\"").c_str());
+      GYR_TRY(read_bounds(c, *list, &bounds));
       named++;
     } else {
       GYR_TRY(read_bounds(c, *spec, &bounds));

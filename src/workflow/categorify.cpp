@@ -210,7 +210,7 @@ Status read_groups(OpContext& c, std::vector<std::vector<int>>* groups) {
       std::vector<int>& group = groups->emplace_back();
       for (const Json& name : names) {
         if (!name.is_string()) return c.spec->error("groups", expected);
-        std::string s = name.get<std::string>();
+        const std::string& s = name.string();
         size_t i = 0;
         while (i < n && (*c.in)[i].name != s) i++;
         if (i == n) return bad(c, "groups", "not among this op's columns", s);
@@ -238,14 +238,13 @@ Result<std::shared_ptr<const Vocabulary>> read_vocabulary(const OpContext& c, co
     bool added;
     if (type == Physical::kString) {
       if (!v.is_string()) return bad(c, "vocabs", "expected strings", column);
-      added = made->values.push(v.get_ref<const std::string&>(), 0);
+      added = made->values.push(v.string(), 0);
     } else if (type == Physical::kFloat) {
       if (!v.is_number()) return bad(c, "vocabs", "expected numbers", column);
-      added = made->values.push(float_key(v.get<double>()), 0);
+      added = made->values.push(float_key(v.number()), 0);
     } else {
-      if (!v.is_number_integer() || (v.is_number_unsigned() && v.get<uint64_t>() > uint64_t(INT64_MAX)))
-        return bad(c, "vocabs", "expected integers", column);
-      added = made->values.push(v.get<int64_t>(), 0);
+      if (!v.is_int64()) return bad(c, "vocabs", "expected integers", column);
+      added = made->values.push(v.int64(), 0);
     }
     if (!added) return bad(c, "vocabs", "a value appears twice", column);
   }
@@ -297,11 +296,12 @@ Status make_categorify(OpContext& c) {
       const ColumnSchema& in = (*c.in)[size_t(i)];
       if (in.dtype != dtype) dtype = physical_of(dtype) == Physical::kFloat ? GYR_DTYPE_FLOAT64 : GYR_DTYPE_INT64;
       domain += (domain.empty() ? "" : "_") + (*c.names)[size_t(i)];
-      if (!vocabs || !vocabs->contains(in.name)) continue;
+      const Json* list = vocabs ? vocabs->find(in.name) : nullptr;
+      if (!list) continue;
       if (given) return bad(c, "vocabs", "a joint group takes one vocabulary, under any of its columns", in.name);
       if (settings.threshold || settings.max_size)
         return bad(c, "vocabs", "cannot be used together with freq_threshold or max_size", in.name);
-      GYR_ASSIGN(given, read_vocabulary(c, (*vocabs)[in.name], physical_of(in.dtype), in.name));
+      GYR_ASSIGN(given, read_vocabulary(c, *list, physical_of(in.dtype), in.name));
       vocabs_used++;
     }
     auto op = std::make_unique<Categorify>(dtype, settings);

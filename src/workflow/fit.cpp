@@ -154,13 +154,13 @@ Status GraphWorkflow::fit_finish() {
 
 Json GraphWorkflow::describe() const {
   Json json = to_json(outputs_);
-  Json* columns = json.is_object() && json.contains("columns") ? &json["columns"] : &json;
-  for (size_t i = 0; i < graph_->outputs.size() && columns->is_array() && i < columns->size(); i++) {
+  Json& columns = json["columns"];
+  for (size_t i = 0; i < graph_->outputs.size(); i++) {
     const Output& o = graph_->outputs[i];
     if (o.learned_by >= 0 && learned_[size_t(o.learned_by)])
-      (*columns)[i]["statistics"] = graph_->nodes[size_t(o.learned_by)].op->statistics(*learned_[size_t(o.learned_by)]);
+      columns[i]["statistics"] = graph_->nodes[size_t(o.learned_by)].op->statistics(*learned_[size_t(o.learned_by)]);
   }
-  json["inputs"] = to_json(graph_->inputs)["columns"];
+  json["inputs"] = std::move(to_json(graph_->inputs)["columns"]);
   return json;
 }
 

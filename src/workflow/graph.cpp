@@ -284,7 +284,7 @@ Result<std::shared_ptr<const OpGraph>> parse_graph(std::string_view text, std::p
   GYR_ASSIGN(Json json, parse_json(text, "workflow"));
   auto graph = std::make_shared<OpGraph>();
   GYR_TRY(Parser(graph.get(), memory).parse(json));
-  graph->json = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  graph->json = json.dump();
   return std::shared_ptr<const OpGraph>(std::move(graph));
 }
 

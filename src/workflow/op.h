@@ -12,7 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-#include "base/json.h"
+#include "base/spec.h"
 #include "data/column.h"
 #include "data/schema.h"
 

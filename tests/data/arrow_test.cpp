@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "base/random.h"
-#include "data/utf8.h"
+#include "base/utf8.h"
 #include "tests/data/arrow_builder.h"
 
 namespace gyr {

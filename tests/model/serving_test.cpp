@@ -182,7 +182,7 @@ TEST(Files, AnOpenedModelAnswersTheSame) {
     EXPECT_EQ(bytes_of(**again), bytes_of(*m)) << spec;
     EXPECT_STREQ((*again)->kind(), m->kind());
     EXPECT_EQ(m->describe()["kind"], m->kind());
-    EXPECT_GT(m->describe()["parameters"].get<int64_t>(), 0);
+    EXPECT_GT(m->describe()["parameters"].int64(), 0);
   }
 }
 
