@@ -4,6 +4,7 @@
 
 #include <gyr/data.h>
 
+#include <atomic>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -12,7 +13,7 @@
 
 namespace gyr::testing {
 
-inline int live = 0;  // schemas, arrays and streams not released yet
+inline std::atomic<int> live = 0;  // schemas, arrays and streams not released yet
 
 struct SchemaBox {
   std::string format, name;
