@@ -1,5 +1,5 @@
-// Fault points: file access and bulk allocation pass here, so that tests can make the n-th one fail. Off unless built
-// with GYR_FAULTS (dev, asan, tsan and fuzz presets); release builds compile them away.
+// Fault point of bulk allocation: tests make the n-th one fail. Off unless built with GYR_FAULTS (dev, asan, tsan and
+// fuzz presets); release builds compile it away. File access has its own, io/file_watch.h.
 #pragma once
 
 #include <atomic>
@@ -7,30 +7,25 @@
 
 namespace gyr {
 
-enum class FaultKind : int { kAlloc = 0, kIo = 1 };
-
 #ifdef GYR_FAULTS
-struct FaultState {
-  std::atomic<int64_t> countdown[2] = {-1, -1};  // fails when it reaches 0; -1 = off
-  std::atomic<int64_t> passed[2] = {0, 0};
+struct AllocFaults {
+  std::atomic<int64_t> countdown{-1};   // fails when it reaches 0; -1 = off
   std::atomic<bool> persistent{false};  // keep failing afterwards
 };
-inline FaultState fault_state;
+inline AllocFaults alloc_faults;
 
-inline bool fault(FaultKind kind) {
-  int k = int(kind);
-  fault_state.passed[k].fetch_add(1, std::memory_order_relaxed);
-  int64_t left = fault_state.countdown[k].load(std::memory_order_relaxed);
+inline bool alloc_fault() {
+  int64_t left = alloc_faults.countdown.load(std::memory_order_relaxed);
   if (left < 0) return false;
-  if (left == 0) {
-    if (!fault_state.persistent) fault_state.countdown[k] = -1;
-    return true;
+  if (left > 0) {
+    alloc_faults.countdown = left - 1;
+    return false;
   }
-  fault_state.countdown[k] = left - 1;
-  return false;
+  if (!alloc_faults.persistent) alloc_faults.countdown = -1;
+  return true;
 }
 #else
-inline bool fault(FaultKind) { return false; }
+inline bool alloc_fault() { return false; }
 #endif
 
 }  // namespace gyr

@@ -25,7 +25,7 @@ class Memory final : public std::pmr::memory_resource {
 
  private:
   void* do_allocate(size_t bytes, size_t align) override {
-    if (fault(FaultKind::kAlloc)) throw std::bad_alloc();
+    if (alloc_fault()) throw std::bad_alloc();
     reserve(bytes);
     void* p = hook_.alloc ? hook_.alloc(hook_.user, bytes, align)
                           : ::operator new(bytes, std::align_val_t(align), std::nothrow);

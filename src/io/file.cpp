@@ -12,22 +12,18 @@
 #include <cerrno>
 
 #include "base/clock.h"
-#include "base/fault.h"
 #include "base/hash.h"
+#include "io/file_watch.h"
 
 namespace gyr {
 
 namespace {
 
-// One system call: a fault point, then the call, again when a signal interrupted it.
+// One system call, again when a signal interrupted it. `call` takes the number of bytes to transfer.
 template <class Call>
-auto system_call(Call&& call) -> decltype(call()) {
-  if (fault(FaultKind::kIo)) {
-    errno = EIO;
-    return decltype(call())(-1);
-  }
+auto system_call(const FileCall& what, Call&& call) {
   for (;;) {
-    auto result = call();
+    auto result = watched(what, call);
     if (result != decltype(result)(-1) || errno != EINTR) return result;
   }
 }
@@ -55,6 +51,9 @@ std::string temporary_name(const std::string& folder) {
   return folder + name;
 }
 
+// The one path to a file that has no name.
+std::string proc_name(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+
 struct SaveTarget {
   std::string path;  // symbolic links followed
   mode_t mode = 0644;
@@ -63,8 +62,9 @@ struct SaveTarget {
 
 Result<SaveTarget> resolve(const std::string& path) {
   SaveTarget target{path};
+  if (path.empty()) return fail(GYR_E_INVALID_ARGUMENT, "io", "the path is empty; name the file to save to");
   struct stat info;
-  if (system_call([&] { return ::stat(path.c_str(), &info); }) != 0) {
+  if (system_call({FileOp::kLookUp, path.c_str()}, [&](size_t) { return ::stat(path.c_str(), &info); }) != 0) {
     if (errno == ENOENT) return target;
     return io_error("look up", path);
   }
@@ -73,20 +73,65 @@ Result<SaveTarget> resolve(const std::string& path) {
   target.mode = info.st_mode & 07777;
   target.exists = true;
   char real[PATH_MAX];
-  if (system_call([&] { return ::realpath(path.c_str(), real) ? 0 : -1; }) != 0) return io_error("resolve", path);
+  if (system_call({FileOp::kLookUp, path.c_str()}, [&](size_t) { return ::realpath(path.c_str(), real) ? 0 : -1; }))
+    return io_error("resolve", path);
   target.path = real;
   return target;
 }
 
-Status write_and_rename(File& file, const SaveTarget& target, std::span<const std::span<const uint8_t>> parts) {
+// The content on disk, still under no name or a temporary one.
+Status fill(File& file, const SaveTarget& target, std::span<const std::span<const uint8_t>> parts) {
   for (auto part : parts) GYR_TRY(file.write(part));
   if (target.exists) GYR_TRY(file.set_mode(target.mode));
-  GYR_TRY(file.sync());
-  std::string temporary = file.path();
-  GYR_TRY(file.close());
-  if (system_call([&] { return ::rename(temporary.c_str(), target.path.c_str()); }) != 0)
-    return io_error("rename the finished file to", target.path);
-  return {};
+  return file.sync();
+}
+
+void discard(const std::string& path) {
+  // The clean-up of a failure: whether it works decides nothing.
+  system_call({FileOp::kUnlink, path.c_str()}, [&](size_t) { return ::unlink(path.c_str()); });
+}
+
+// A file without a name goes when its process is killed or the power fails, so it is tried first. `name` stays empty
+// where the file system has no such files, or refuses to name one: the next function does without.
+Result<File> fill_unnamed(const SaveTarget& target, const std::string& folder,
+                          std::span<const std::span<const uint8_t>> parts, std::string* name) {
+  auto created = File::create_unnamed(folder, target.path, target.mode);
+  if (!created.ok()) return File();
+  GYR_TRY(fill(*created, target, parts));
+  std::string temporary = temporary_name(folder);
+  if (created->link(temporary).ok()) *name = std::move(temporary);
+  return std::move(*created);
+}
+
+Result<File> fill_named(const SaveTarget& target, const std::string& folder,
+                        std::span<const std::span<const uint8_t>> parts, std::string* name) {
+  for (int attempt = 0;; attempt++) {
+    std::string temporary = temporary_name(folder);
+    // A file that replaces a private one must not be readable by others even for a moment.
+    auto created = File::create_new(temporary, target.exists ? target.mode & 0600 : target.mode);
+    if (!created.ok() && created.status().code() == GYR_E_ALREADY_EXISTS && attempt < 16) continue;
+    if (!created.ok()) return created;
+    Status filled = fill(*created, target, parts);
+    if (!filled.ok()) {
+      discard(temporary);
+      return filled;
+    }
+    *name = std::move(temporary);
+    return created;
+  }
+}
+
+Status sync_folder(const std::string& folder, const std::string& path) {
+  int fd = system_call({FileOp::kOpenFolder, folder.c_str()},
+                       [&](size_t) { return ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
+  if (fd < 0) return io_error("open the folder of the saved file", path);
+  int synced = system_call({FileOp::kSyncFolder, folder.c_str(), fd}, [&](size_t) { return ::fsync(fd); });
+  int code = errno;
+  ::close(fd);
+  // Some network and virtual file systems cannot sync folders; the file itself is safe there.
+  if (synced == 0 || code == EINVAL || code == ENOTSUP) return {};
+  errno = code;
+  return io_error("flush the folder of the saved file", path);
 }
 
 }  // namespace
@@ -96,33 +141,49 @@ File::~File() {
 }
 
 Result<File> File::open_read(const std::string& path) {
-  int fd = system_call([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY); });
-  if (fd >= 0) return File(fd, path);
-  if (errno == ENOENT) {
-    Status s = fail(GYR_E_NOT_FOUND, "io", "file '%s' does not exist", path.c_str());
-    return s;
-  }
+  if (path.empty()) return fail(GYR_E_INVALID_ARGUMENT, "io", "the path is empty; name the file to open");
+  File file(path);
+  file.fd_ = system_call({FileOp::kOpen, path.c_str()},
+                         [&](size_t) { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY); });
+  if (file.fd_ >= 0) return file;
+  if (errno == ENOENT) return fail(GYR_E_NOT_FOUND, "io", "file '%s' does not exist", path.c_str());
   return io_error("open", path);
 }
 
 Result<File> File::create_new(const std::string& path, mode_t mode) {
-  int fd = system_call([&] { return ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, mode); });
-  if (fd >= 0) return File(fd, path);
+  File file(path);
+  file.fd_ = system_call({FileOp::kCreate, path.c_str()}, [&](size_t) {
+    return ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, mode);
+  });
+  if (file.fd_ >= 0) return file;
   if (errno == EEXIST) return fail(GYR_E_ALREADY_EXISTS, "io", "file '%s' exists already", path.c_str());
   return io_error("create", path);
 }
 
+Result<File> File::create_unnamed(const std::string& folder, const std::string& path, mode_t mode) {
+  File file(path);
+  file.fd_ = system_call({FileOp::kCreateUnnamed, folder.c_str()},
+                         [&](size_t) { return ::open(folder.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, mode); });
+  if (file.fd_ < 0) return io_error("create an unnamed file for", path);
+  // Only /proc can name it later; better to know before the bytes are written.
+  std::string handle = proc_name(file.fd_);
+  if (system_call({FileOp::kLink, path.c_str(), file.fd_}, [&](size_t) { return ::access(handle.c_str(), F_OK); }) != 0)
+    return io_error("find /proc for", path);
+  return file;
+}
+
 Result<uint64_t> File::size() const {
   struct stat info;
-  if (system_call([&] { return ::fstat(fd_, &info); }) != 0) return io_error("look up", path_);
+  if (system_call({FileOp::kLookUp, path_.c_str(), fd_}, [&](size_t) { return ::fstat(fd_, &info); }) != 0)
+    return io_error("look up", path_);
   if (!S_ISREG(info.st_mode)) return fail(GYR_E_INVALID_ARGUMENT, "io", "'%s' is not a regular file", path_.c_str());
   return uint64_t(info.st_size);
 }
 
 Status File::read_at(uint64_t offset, std::span<uint8_t> out) const {
   while (!out.empty()) {
-    size_t want = std::min(out.size(), kMaxTransfer);
-    ssize_t got = system_call([&] { return ::pread(fd_, out.data(), want, off_t(offset)); });
+    ssize_t got = system_call({FileOp::kRead, path_.c_str(), fd_, std::min(out.size(), kMaxTransfer)},
+                              [&](size_t want) { return ::pread(fd_, out.data(), want, off_t(offset)); });
     if (got < 0) return io_error("read", path_);
     if (got == 0)
       return fail(GYR_E_CORRUPT, "io", "'%s' ends at byte %llu, %zu more were expected", path_.c_str(),
@@ -135,8 +196,8 @@ Status File::read_at(uint64_t offset, std::span<uint8_t> out) const {
 
 Status File::write(std::span<const uint8_t> bytes) {
   while (!bytes.empty()) {
-    size_t want = std::min(bytes.size(), kMaxTransfer);
-    ssize_t put = system_call([&] { return ::write(fd_, bytes.data(), want); });
+    ssize_t put = system_call({FileOp::kWrite, path_.c_str(), fd_, std::min(bytes.size(), kMaxTransfer), bytes.data()},
+                              [&](size_t want) { return ::write(fd_, bytes.data(), want); });
     if (put < 0) return io_error("write", path_);
     if (put == 0) {
       errno = ENOSPC;
@@ -148,22 +209,29 @@ Status File::write(std::span<const uint8_t> bytes) {
 }
 
 Status File::set_mode(mode_t mode) {
-  if (system_call([&] { return ::fchmod(fd_, mode); }) == 0) return {};
+  if (system_call({FileOp::kMode, path_.c_str(), fd_}, [&](size_t) { return ::fchmod(fd_, mode); }) == 0) return {};
   return io_error("set the mode of", path_);
 }
 
 Status File::sync() {
-  if (system_call([&] { return ::fsync(fd_); }) == 0) return {};
+  if (system_call({FileOp::kSync, path_.c_str(), fd_}, [&](size_t) { return ::fsync(fd_); }) == 0) return {};
   return io_error("flush", path_);
+}
+
+Status File::link(const std::string& name) {
+  std::string handle = proc_name(fd_);
+  if (system_call({FileOp::kLink, path_.c_str(), fd_, 0, nullptr, name.c_str()}, [&](size_t) {
+        return ::linkat(AT_FDCWD, handle.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW);
+      }) == 0)
+    return {};
+  return io_error("name the file for", path_);
 }
 
 Status File::close() {
   int fd = std::exchange(fd_, -1);
-  bool failed = fault(FaultKind::kIo);
-  // Not retried on EINTR: Linux has released the descriptor by then.
-  if (::close(fd) != 0 && errno != EINTR) return io_error("close", path_);
-  if (!failed) return {};
-  errno = EIO;
+  // Once: Linux has released the descriptor even when a signal came in between.
+  if (watched({FileOp::kClose, path_.c_str(), fd}, [&](size_t) { return ::close(fd); }) == 0 || errno == EINTR)
+    return {};
   return io_error("close", path_);
 }
 
@@ -174,7 +242,8 @@ Mapping::~Mapping() {
 Result<Mapping> Mapping::map(const File& file, uint64_t size) {
   Mapping mapping;
   if (size == 0) return mapping;
-  void* data = system_call([&] { return ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd(), 0); });
+  void* data = system_call({FileOp::kMap, file.path().c_str(), file.fd()},
+                           [&](size_t) { return ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd(), 0); });
   if (data == MAP_FAILED) return io_error("map", file.path());
   mapping.data_ = data;
   mapping.size_ = size;
@@ -183,34 +252,17 @@ Result<Mapping> Mapping::map(const File& file, uint64_t size) {
 
 Status atomic_save(const std::string& path, std::span<const std::span<const uint8_t>> parts) {
   GYR_ASSIGN(SaveTarget target, resolve(path));
-  std::string folder = folder_of(target.path);
-  File file;
-  for (int attempt = 0;; attempt++) {
-    // A file that replaces a private one must not be readable by others even for a moment.
-    auto created = File::create_new(temporary_name(folder), target.exists ? target.mode & 0600 : target.mode);
-    if (created.ok()) {
-      file = std::move(*created);
-      break;
-    }
-    if (created.status().code() != GYR_E_ALREADY_EXISTS || attempt == 16)
-      return std::move(created.status()).at(path.c_str());
-  }
-  std::string temporary = file.path();
-  Status written = write_and_rename(file, target, parts);
-  if (!written.ok()) {
-    // No fault point: this is the clean-up of a failure, and whether it works decides nothing.
-    ::unlink(temporary.c_str());
-    return std::move(written).at(path.c_str());
-  }
-  int fd = system_call([&] { return ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
-  if (fd < 0) return io_error("open the folder of the saved file", path);
-  int synced = system_call([&] { return ::fsync(fd); });
-  int code = errno;
-  ::close(fd);
-  // Some network and virtual file systems cannot sync folders; the file itself is safe there.
-  if (synced == 0 || code == EINVAL || code == ENOTSUP) return {};
-  errno = code;
-  return io_error("flush the folder of the saved file", path);
+  std::string folder = folder_of(target.path), temporary;
+  auto filled = fill_unnamed(target, folder, parts, &temporary);
+  if (filled.ok() && temporary.empty()) filled = fill_named(target, folder, parts, &temporary);
+  if (!filled.ok()) return std::move(filled.status()).at(path.c_str());
+  Status closed = filled->close();
+  if (closed.ok() && system_call({FileOp::kRename, temporary.c_str(), -1, 0, nullptr, target.path.c_str()},
+                                 [&](size_t) { return ::rename(temporary.c_str(), target.path.c_str()); }) != 0)
+    closed = io_error("rename the finished file to", target.path);
+  if (closed.ok()) return sync_folder(folder, path);
+  discard(temporary);
+  return std::move(closed).at(path.c_str());
 }
 
 Result<std::string> read_text(const std::string& path, size_t limit) {
@@ -218,7 +270,8 @@ Result<std::string> read_text(const std::string& path, size_t limit) {
   std::string text(limit, '\0');
   size_t at = 0;
   while (at < limit) {
-    ssize_t got = system_call([&] { return ::pread(file.fd(), text.data() + at, limit - at, off_t(at)); });
+    ssize_t got = system_call({FileOp::kRead, path.c_str(), file.fd(), limit - at},
+                              [&](size_t want) { return ::pread(file.fd(), text.data() + at, want, off_t(at)); });
     if (got < 0) return io_error("read", path);
     if (got == 0) break;
     at += size_t(got);

@@ -1,4 +1,4 @@
-// The one door to the file system: every call passes a fault point, retries EINTR and handles short transfers.
+// The one door to the file system: every call passes io/file_watch.h, retries EINTR and handles short transfers.
 #pragma once
 
 #include <sys/types.h>
@@ -27,6 +27,8 @@ class File {
   static Result<File> open_read(const std::string& path);
   // Fails with ALREADY_EXISTS when the path exists. `mode` is subject to the umask.
   static Result<File> create_new(const std::string& path, mode_t mode);
+  // In `folder`, without a name: it goes when closed unless link() named it. `path` is what messages call it.
+  static Result<File> create_unnamed(const std::string& folder, const std::string& path, mode_t mode);
 
   Result<uint64_t> size() const;  // regular files only
   // Exactly out.size() bytes at `offset`, or CORRUPT when the file ends before that.
@@ -34,13 +36,14 @@ class File {
   Status write(std::span<const uint8_t> bytes);  // appends at the descriptor's position
   Status set_mode(mode_t mode);
   Status sync();
-  Status close();  // reports what the destructor would swallow
+  Status link(const std::string& name);  // of an unnamed file
+  Status close();                        // reports what the destructor would swallow
 
   int fd() const { return fd_; }
   const std::string& path() const { return path_; }
 
  private:
-  File(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  explicit File(std::string path) : path_(std::move(path)) {}
   int fd_ = -1;
   std::string path_;
 };
@@ -65,9 +68,11 @@ class Mapping {
   uint64_t size_ = 0;
 };
 
-// Replaces `path` by the concatenation of `parts`: a temporary file in the same folder, fsync, rename, fsync of the
-// folder. The mode of an existing file is kept; a new one gets 0644 less the umask. On failure the old file is whole
-// and the temporary one gone; only a failing fsync of the folder leaves the new file, whole, in place.
+// Replaces `path` by the concatenation of `parts`: a new file in the same folder, fsync, rename, fsync of the folder.
+// The mode of an existing file is kept; a new one gets 0644 less the umask. On failure the old file is whole and the
+// new one gone; only a failing fsync of the folder leaves the new file, whole, in place. A process that is killed
+// leaves nothing where the file system knows files without a name (O_TMPFILE), else perhaps a ".gyr-<16 hex
+// digits>.tmp".
 Status atomic_save(const std::string& path, std::span<const std::span<const uint8_t>> parts);
 
 // Small text files of /proc and /sys, whose size is not known before reading. At most `limit` bytes.

@@ -171,7 +171,7 @@ TEST(Memory, BudgetCountersAndHook) {
 #ifdef GYR_FAULTS
 TEST(Memory, FaultPoint) {
   auto rt = make({.threads = 1});
-  fault_state.countdown[int(FaultKind::kAlloc)] = 0;
+  alloc_faults.countdown = 0;
   EXPECT_THROW(std::pmr::vector<char>(10, rt->memory()), std::bad_alloc);
   EXPECT_NO_THROW(std::pmr::vector<char>(10, rt->memory()));
 }
