@@ -93,14 +93,17 @@ void select_rows(const Batch& batch, const std::string& event_time, const RowTim
   }
 }
 
-}  // namespace
+// What is wrong with stored text is the file's fault, not the caller's argument.
+Status stored(Status s, const std::string& path) {
+  if (s.ok()) return s;
+  if (s.code() == GYR_E_INVALID_ARGUMENT)
+    return fail(GYR_E_CORRUPT, "bundle", "%.160s: %.310s", path.c_str(), s.message());
+  return std::move(s).at(path.c_str());
+}
 
-Result<std::unique_ptr<Generation>> Generation::open(const std::shared_ptr<Runtime>& runtime, const std::string& path) {
-  GYR_ASSIGN(std::shared_ptr<const Container> file, Container::open(path));
-  GYR_ASSIGN(std::vector<uint8_t> bytes, file->read(kManifest, kManifestKind));
+Status read_manifest(const std::shared_ptr<Runtime>& runtime, const Container& file, Generation* g) {
+  GYR_ASSIGN(std::vector<uint8_t> bytes, file.read(kManifest, kManifestKind));
   GYR_ASSIGN(Json manifest, parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, "bundle"));
-  auto g = std::make_unique<Generation>();
-  g->path = path;
   SpecReader spec(manifest, "", "bundle");
   int64_t version = 0;
   GYR_TRY(spec.required_integer("version", 1, 1, &version));
@@ -109,18 +112,27 @@ Result<std::unique_ptr<Generation>> Generation::open(const std::shared_ptr<Runti
   const Json* metadata = spec.value("metadata");
   GYR_TRY(spec.finish());
   if (!components || !components->is_array() || !pipeline)
-    return fail(GYR_E_CORRUPT, "bundle", "%.200s: the manifest lacks components or pipeline", path.c_str());
+    return fail(GYR_E_CORRUPT, "bundle", "the manifest lacks components or pipeline");
   for (const Json& c : *components) {
     SpecReader entry(c, "components", "bundle");
     std::string name, type;
     GYR_TRY(entry.required_string("name", &name));
     GYR_TRY(entry.required_string("type", &type));
-    Status loaded = load_component(runtime, *file, name, type, &g->components);
-    if (!loaded.ok()) return std::move(loaded).at((path + ": " + name).c_str());
+    GYR_TRY(stored(load_component(runtime, file, name, type, &g->components), name));
   }
   g->pipeline_json = *pipeline;
   if (metadata) g->metadata = *metadata;
   GYR_ASSIGN(g->pipeline, Pipeline::create(pipeline->dump(), g->components));
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Generation>> Generation::open(const std::shared_ptr<Runtime>& runtime, const std::string& path) {
+  GYR_ASSIGN(std::shared_ptr<const Container> file, Container::open(path));
+  auto g = std::make_unique<Generation>();
+  g->path = path;
+  GYR_TRY(stored(read_manifest(runtime, *file, g.get()), path));
   for (const auto& [name, table] : g->components.tables) {
     GYR_ASSIGN(g->rows_at_open[name], row_times(*table));
   }

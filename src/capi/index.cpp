@@ -129,8 +129,9 @@ GYR_API gyr_status gyr_index_open(gyr_runtime* runtime, const char* path, gyr_in
     GYR_TRY(require(path, "path"));
     GYR_TRY(require(out, "out"));
     GYR_ASSIGN(auto file, Container::open(path, Container::Access::kRead));
-    GYR_ASSIGN(auto index, Index::load(runtime->runtime, *file, "index"));
-    *out = make_handle<gyr_index>(runtime->runtime, std::move(index));
+    auto index = Index::load(runtime->runtime, *file, "index");
+    if (!index.ok()) return std::move(index.status()).at(path);
+    *out = make_handle<gyr_index>(runtime->runtime, std::move(*index));
     return {};
   });
 }

@@ -205,8 +205,9 @@ GYR_API gyr_status gyr_model_open(gyr_runtime* runtime, const char* path, gyr_mo
     GYR_TRY(require(path, "path"));
     GYR_TRY(require(out, "out"));
     GYR_ASSIGN(std::shared_ptr<const Container> file, Container::open(path));
-    GYR_ASSIGN(std::shared_ptr<const Model> model, Model::load(runtime->runtime, *file, "model"));
-    *out = make_handle<gyr_model>(runtime->runtime, std::move(model));
+    auto model = Model::load(runtime->runtime, *file, "model");
+    if (!model.ok()) return std::move(model.status()).at(path);
+    *out = make_handle<gyr_model>(runtime->runtime, std::move(*model));
     return {};
   });
 }

@@ -168,8 +168,9 @@ GYR_API gyr_status gyr_workflow_open(gyr_runtime* runtime, const char* path, gyr
     GYR_TRY(require(path, "path"));
     GYR_TRY(require(out, "out"));
     GYR_ASSIGN(auto file, gyr::Container::open(path));
-    GYR_ASSIGN(auto made, Workflow::load(runtime->runtime, *file, "workflow"));
-    *out = make_handle<gyr_workflow>(runtime->runtime, std::move(made));
+    auto made = Workflow::load(runtime->runtime, *file, "workflow");
+    if (!made.ok()) return std::move(made.status()).at(path);
+    *out = make_handle<gyr_workflow>(runtime->runtime, std::move(*made));
     return {};
   });
 }

@@ -64,7 +64,7 @@ Result<gyr_backend_note> read_backend_note(const std::string& path) {
     gyr_backend_note note;
     if (find_note(bytes, &note)) return note;
   }
-  return fail(GYR_E_NOT_FOUND, "device", "'%s' carries no gyr backend note; it is not a gyr plugin", path.c_str());
+  return fail(GYR_E_CORRUPT, "device", "'%s' carries no gyr backend note; it is not a gyr plugin", path.c_str());
 }
 
 }  // namespace gyr

@@ -133,10 +133,9 @@ BackendFile find_backend(const std::string& name, uint32_t cuda_driver, const st
     searched += (searched.empty() ? "" : ", ") + path;
     auto note = read_backend_note(path);
     if (!note.ok()) {
-      bool absent = note.status().code() == GYR_E_NOT_FOUND && best.state == BackendState::kNotFound &&
-                    !std::strstr(note.status().message(), "note");
-      if (absent) continue;
-      if (best.state == BackendState::kNotFound) best = {BackendState::kNotAPlugin, path, note.status().message(), {}};
+      bool absent = note.status().code() == GYR_E_NOT_FOUND;
+      if (!absent && best.state == BackendState::kNotFound)
+        best = {BackendState::kNotAPlugin, path, note.status().message(), {}};
       continue;
     }
     BackendFile found{BackendState::kLoaded, path, "", *note};

@@ -274,7 +274,9 @@ static Result<size_t> find(const std::vector<SectionInfo>& infos, std::string_vi
                   infos[i].kind.c_str(), int(kind.size()), kind.data());
     return i;
   }
-  return fail(GYR_E_NOT_FOUND, "io", "no section '%.*s' in the file", int(name.size()), name.data());
+  // Not NOT_FOUND: a caller may take that for "no such file" and write a new one over this.
+  return fail(GYR_E_CORRUPT, "io", "no section '%.*s' in the file; it holds something else", int(name.size()),
+              name.data());
 }
 
 bool Container::has(std::string_view name) const {

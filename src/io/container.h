@@ -59,7 +59,7 @@ class Container {
   virtual ~Container() = default;
   const std::vector<SectionInfo>& sections() const { return infos_; }
   bool has(std::string_view name) const;
-  // NOT_FOUND when absent, CORRUPT when the kind differs. Raw: zero copy. lz4: use read().
+  // CORRUPT when absent or when the kind differs. Raw: zero copy. lz4: use read().
   Result<std::span<const uint8_t>> view(std::string_view name, std::string_view kind) const;
   // A copy, decompressed when needed.
   Result<std::vector<uint8_t>> read(std::string_view name, std::string_view kind) const;

@@ -69,7 +69,7 @@ void check_sample(const Container& c) {
   EXPECT_EQ(*c.read("noise", "RAND"), noise(130, 1));
   EXPECT_TRUE(c.has("meta"));
   EXPECT_FALSE(c.has("met"));
-  EXPECT_EQ(c.view("metal", "META").status().code(), GYR_E_NOT_FOUND);
+  EXPECT_EQ(c.view("metal", "META").status().code(), GYR_E_CORRUPT);
   EXPECT_EQ(c.view("meta", "META2").status().code(), GYR_E_CORRUPT);
 }
 
