@@ -113,7 +113,7 @@ Json& Json::operator[](std::string_view key) {
   return std::get<Object>(value_).emplace_back(Member{std::string(key), {}}).value;
 }
 
-bool Json::operator==(const Json& other) const = default;
+bool Json::operator==(const Json& other) const { return value_ == other.value_; }
 
 void Json::write_scalar(std::string* out) const {
   if (is_string())

@@ -16,9 +16,18 @@
 
 namespace gyr {
 
+// A template, so that it is complete as soon as Json is: clang instantiates Json's members before what follows the
+// class.
+template <class Value>
+struct JsonMember {
+  std::string key;
+  Value value;
+  bool operator==(const JsonMember& other) const { return key == other.key && value == other.value; }
+};
+
 class Json {
  public:
-  struct Member;
+  using Member = JsonMember<Json>;
   using Array = std::vector<Json>;
   using Object = std::vector<Member>;  // in the order written
 
@@ -92,12 +101,6 @@ class Json {
   std::span<const Json> elements() const { return is_array() ? std::get<Array>(value_) : std::span<const Json>(); }
 
   std::variant<std::nullptr_t, bool, int64_t, uint64_t, double, std::string, Array, Object> value_;
-};
-
-struct Json::Member {
-  std::string key;
-  Json value;
-  bool operator==(const Member&) const = default;
 };
 
 // Depth-limited parse; `component` goes into the error. A key written twice in one object is refused.
