@@ -3,9 +3,13 @@
 #include <cinttypes>
 #include <cstdarg>
 #include <cstdio>
+#include <utility>
 
 namespace gyr {
 namespace {
+
+// How long a publish waits for calls in flight before it leaves the retired generation to later calls.
+constexpr int64_t kPatience = 1'000'000'000;
 
 [[gnu::format(printf, 2, 3)]] void print(std::string* out, const char* format, ...) {
   char line[256];
@@ -70,22 +74,27 @@ Status Bundle::publish(const std::string& path, uint32_t flags, uint64_t* genera
   if (flags & ~uint32_t(GYR_PUBLISH_CARRY_ROWS))
     return fail(GYR_E_INVALID_ARGUMENT, "bundle", "flags: unknown bits 0x%x", flags);
   GYR_ASSIGN(std::unique_ptr<Generation> next, Generation::open(runtime_, path));
-  std::lock_guard lock(publish_mutex_);
-  Generation* old = current_.load();
-  if (flags & GYR_PUBLISH_CARRY_ROWS) GYR_TRY(carry_live_rows(*old, next.get()));
-  next->number = ++last_number_;
-  if (generation) *generation = next->number;
-  current_.store(next.release(), std::memory_order_release);
-  publishes_.fetch_add(1, std::memory_order_relaxed);
-  if (previous_)
-    epochs_.retire(
-        previous_, [](void* g, void*) { delete static_cast<Generation*>(g); }, nullptr);
-  previous_ = old;
-  epochs_.reclaim();
+  Generation* gone;
+  {
+    std::lock_guard lock(publish_mutex_);
+    Generation* old = current_.load();
+    if (flags & GYR_PUBLISH_CARRY_ROWS) GYR_TRY(carry_live_rows(*old, next.get()));
+    next->number = ++last_number_;
+    if (generation) *generation = next->number;
+    current_.store(next.release(), std::memory_order_release);
+    publishes_.fetch_add(1, std::memory_order_relaxed);
+    gone = std::exchange(previous_, old);
+  }
+  if (!gone) return {};
+  epochs_.retire(
+      gone, [](void* g, void*) { delete static_cast<Generation*>(g); }, nullptr);
+  // A generation may be most of the memory, and freeing it takes a while: here rather than in somebody's request.
+  epochs_.synchronize_for(kPatience);
   return {};
 }
 
 Status Bundle::rollback(uint64_t* generation) {
+  epochs_.reclaim();
   std::lock_guard lock(publish_mutex_);
   if (!previous_) return fail(GYR_E_INVALID_STATE, "bundle", "there is no previous generation; publish comes first");
   Generation* back = previous_;
@@ -118,6 +127,7 @@ Status Bundle::recommend(gyr_recommend_args* args, Workspace* workspace, gyr_tas
 }
 
 std::string Bundle::metrics() const {
+  epochs_.reclaim();  // what calls longer than a publish waits for had kept
   std::string out;
   auto counter = [&](const char* name, const char* help, uint64_t value) {
     print(&out, "# HELP %s %s\n# TYPE %s counter\n%s %" PRIu64 "\n", name, help, name, name, value);

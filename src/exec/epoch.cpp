@@ -1,6 +1,7 @@
 #include "exec/epoch.h"
 
 #include <sched.h>
+#include <time.h>
 
 #include <new>
 
@@ -101,6 +102,16 @@ void EpochDomain::synchronize() {
       sched_yield();
       lock.lock();
     }
+  }
+}
+
+bool EpochDomain::synchronize_for(int64_t ns) {
+  for (int64_t until = monotonic_ns() + ns;;) {
+    reclaim();
+    if (waiting() == 0) return true;
+    if (monotonic_ns() > until) return false;
+    timespec pause{0, 100'000};
+    nanosleep(&pause, nullptr);
   }
 }
 

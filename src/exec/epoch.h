@@ -57,6 +57,9 @@ class EpochDomain {
   void reclaim();
   // Waits until everything retired before the call is free. Not while holding a guard of this domain.
   void synchronize();
+  // The same, but gives up after `ns`: for callers that a reader might in the end be waiting for. True when all is
+  // free.
+  bool synchronize_for(int64_t ns);
   uint64_t waiting() const { return waiting_.load(std::memory_order_relaxed); }
 
   static constexpr uint64_t kSoftLimit = 4096;

@@ -1,9 +1,11 @@
 // Publish, rollback, live rows, and files that are not what they should be.
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <thread>
 
+#include "bundle/bundle.h"
 #include "tests/bundle/world.h"
 
 namespace gyr::test {
@@ -19,6 +21,65 @@ Expected expected(gyr_bundle* bundle, int u) {
   Answer a({user_id(u)});
   EXPECT_EQ(gyr_bundle_recommend(bundle, &a.args, nullptr, &err), GYR_OK) << err.message;
   return {a.ids, a.scores};
+}
+
+uint64_t memory_used(Runtime& runtime) {
+  gyr_runtime_info info{};
+  runtime.fill_info(&info);
+  return info.memory_used;
+}
+
+// A call that stays in the serving generation until the reader is destroyed.
+class Reader {
+ public:
+  explicit Reader(const Bundle& bundle)
+      : thread_([this, &bundle] {
+          bundle.with_generation([this](const Generation&) {
+            inside_ = true;
+            while (!leave_) std::this_thread::yield();
+          });
+        }) {
+    while (!inside_) std::this_thread::yield();
+  }
+  ~Reader() {
+    leave_ = true;
+    thread_.join();
+  }
+
+ private:
+  std::atomic<bool> inside_{false}, leave_{false};
+  std::thread thread_;
+};
+
+TEST(Publish, KeepsTwoGenerationsInMemory) {
+  std::string path = temp_path("two.gyr");
+  world().save(path);
+  gyr_runtime_options options{};
+  options.struct_size = sizeof options;
+  options.threads = 1;
+  auto runtime = take(Runtime::create(options));
+  auto bundle = take(Bundle::open(runtime, path));
+  ok(bundle->publish(path, 0, nullptr));
+  uint64_t two = memory_used(*runtime);
+  ASSERT_GT(two, 0u);
+  {  // a call in flight: the publish waits for it, and frees then
+    auto reader = std::make_unique<Reader>(*bundle);
+    std::thread later([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      reader.reset();
+    });
+    ok(bundle->publish(path, 0, nullptr));
+    EXPECT_LE(memory_used(*runtime), two);
+    later.join();
+  }
+  {  // one that stays: the publish gives up waiting, and the next scrape of the metrics frees
+    Reader reader(*bundle);
+    ok(bundle->publish(path, 0, nullptr));
+    EXPECT_GT(memory_used(*runtime), two);
+  }
+  (void)bundle->metrics();
+  EXPECT_LE(memory_used(*runtime), two);
+  unlink(path.c_str());
 }
 
 TEST(Publish, UnderLoadNoAnswerFailsOrMixesGenerations) {
