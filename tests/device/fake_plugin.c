@@ -19,6 +19,16 @@ void use_it(void) { gyr_fake_symbol_that_nobody_has(); }
 #endif
 
 static const gyr_host_api *the_host;
+static gyr_status lost(gyr_error *err) {
+  the_host->set_error(err, GYR_E_DEVICE_LOST, "fake", "the fake device fell off the bus");
+  return GYR_E_DEVICE_LOST;
+}
+/* LOST: the device opens and is gone from then on. */
+#ifdef FAKE_LOST
+#define IF_LOST(err) return lost(err)
+#else
+#define IF_LOST(err) (void)lost
+#endif
 static int opened;
 struct gyr_backend_device {
   uint32_t ordinal;
@@ -27,11 +37,17 @@ static struct gyr_backend_device devices[2] = {{0}, {1}};
 
 static gyr_status count_devices(void *b, uint32_t *count, gyr_error *err) {
   (void)b, (void)err;
+#ifdef FAKE_LOST_COUNT
+  return lost(err);
+#endif
   *count = 2;
   return GYR_OK;
 }
 static gyr_status device_info(void *b, uint32_t ordinal, gyr_device_info *out, gyr_error *err) {
   (void)b, (void)err;
+#ifdef FAKE_LOST_INFO
+  if (ordinal == 1) return lost(err);
+#endif
   out->kind = ordinal == 0 ? GYR_DEVICE_GPU : GYR_DEVICE_MIG;
   snprintf(out->uuid, sizeof out->uuid, "%s-fake-%u", ordinal == 0 ? "GPU" : "MIG", ordinal);
   snprintf(out->selector, sizeof out->selector, "cuda:%.50s", out->uuid);
@@ -41,6 +57,9 @@ static gyr_status device_info(void *b, uint32_t ordinal, gyr_device_info *out, g
 }
 static gyr_status device_open(void *b, uint32_t ordinal, gyr_backend_device **out, gyr_error *err) {
   (void)b;
+#ifdef FAKE_LOST_OPEN
+  return lost(err);
+#endif
   if (opened >= 1) {
     the_host->set_error(err, GYR_E_DEVICE, "fake", "the fake device is taken");
     return GYR_E_DEVICE;
@@ -52,6 +71,7 @@ static gyr_status device_open(void *b, uint32_t ordinal, gyr_backend_device **ou
 static void device_close(gyr_backend_device *d) { (void)d, opened--; }
 static gyr_status device_alloc(gyr_backend_device *d, uint64_t size, void **out, gyr_error *err) {
   (void)d, (void)err;
+  IF_LOST(err);
   *out = the_host->alloc(the_host->host, size, 64);
   return *out ? GYR_OK : GYR_E_OUT_OF_MEMORY;
 }
@@ -61,25 +81,30 @@ static void device_free(gyr_backend_device *d, void *p, uint64_t size) {
 }
 static gyr_status copy(gyr_backend_device *d, void *to, const void *from, uint64_t size, gyr_error *err) {
   (void)d, (void)err;
+  IF_LOST(err);
   memcpy(to, from, size);
   return GYR_OK;
 }
 static gyr_status dense_prepare(gyr_backend_device *d, const float *w, uint64_t k, uint64_t n,
                                 gyr_backend_weights **out, gyr_error *err) {
   (void)d, (void)w, (void)k, (void)n, (void)out, (void)err;
+  IF_LOST(err);
   return GYR_E_UNSUPPORTED;
 }
 static void dense_release(gyr_backend_device *d, gyr_backend_weights *w) { (void)d, (void)w; }
 __attribute__((unused)) static gyr_status topk(gyr_backend_device *d, const gyr_op_topk *op, gyr_error *err) {
   (void)d, (void)op, (void)err;
+  IF_LOST(err);
   return GYR_E_UNSUPPORTED;
 }
 static gyr_status embed_pool(gyr_backend_device *d, const gyr_op_embed_pool *op, gyr_error *err) {
   (void)d, (void)op, (void)err;
+  IF_LOST(err);
   return GYR_E_UNSUPPORTED;
 }
 static gyr_status dense(gyr_backend_device *d, const gyr_op_dense *op, gyr_error *err) {
   (void)d, (void)op, (void)err;
+  IF_LOST(err);
   return GYR_E_UNSUPPORTED;
 }
 static void shut_down(void *b) {
