@@ -2,6 +2,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "base/knobs.h"
 #include "kernels/cpu/cpu.h"
 
 namespace gyr::kernels {
@@ -36,6 +37,7 @@ const Ops& best() {
   if (ops != nullptr) return *ops;
   // Threads racing here store the same pointer.
   ops = list().tables[list().count - 1];
+  if (const char* wanted = knobs::simd(); wanted && force(wanted)) ops = chosen.load(std::memory_order_acquire);
   chosen.store(ops, std::memory_order_release);
   return *ops;
 }

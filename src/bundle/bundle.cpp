@@ -3,7 +3,10 @@
 #include <cinttypes>
 #include <cstdarg>
 #include <cstdio>
+#include <span>
 #include <utility>
+
+#include "base/knobs.h"
 
 namespace gyr {
 namespace {
@@ -41,14 +44,14 @@ WorkspacePool::~WorkspacePool() {
 }
 
 std::unique_ptr<Workspace> WorkspacePool::take() {
-  for (auto& slot : slots_)
+  for (auto& slot : std::span(slots_).first(knobs::capacity(kSlots)))
     if (slot.load(std::memory_order_relaxed))
       if (Workspace* w = slot.exchange(nullptr, std::memory_order_acquire)) return std::unique_ptr<Workspace>(w);
   return std::make_unique<Workspace>();
 }
 
 void WorkspacePool::give(std::unique_ptr<Workspace> workspace) {
-  for (auto& slot : slots_) {
+  for (auto& slot : std::span(slots_).first(knobs::capacity(kSlots))) {
     Workspace* empty = nullptr;
     if (slot.compare_exchange_strong(empty, workspace.get(), std::memory_order_release, std::memory_order_relaxed)) {
       workspace.release();

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "base/hash.h"
+#include "base/knobs.h"
 #include "base/spec.h"
 
 namespace gyr {
@@ -55,7 +56,7 @@ Result<RowTimes> row_times(const Table& table) {
   if (table.event_time_name().empty()) return out;
   Batch batch;
   for (uint64_t cursor = 0; cursor != UINT64_MAX;) {
-    GYR_TRY(table.scan(&cursor, kScanRows, &batch));
+    GYR_TRY(table.scan(&cursor, knobs::capacity(kScanRows), &batch));
     if (batch.rows == 0) continue;
     const Column& keys = batch.columns[size_t(batch.find(table.key_field().name))];
     const Column& times = batch.columns[size_t(batch.find(table.event_time_name()))];
@@ -211,7 +212,7 @@ Status carry_live_rows(const Generation& from, Generation* to) {
     Batch batch, live;
     Table::UpsertStats stats;
     for (uint64_t cursor = 0; cursor != UINT64_MAX;) {
-      GYR_TRY(table->scan(&cursor, kScanRows, &batch));
+      GYR_TRY(table->scan(&cursor, knobs::capacity(kScanRows), &batch));
       if (batch.rows == 0) continue;
       select_rows(batch, event_time, from.rows_at_open.at(name), target, &live);
       if (live.rows) GYR_TRY(target.upsert(live, &stats));

@@ -66,8 +66,9 @@ class CacheImpl final : public Cache {
     const float* found[kGroup];
     uint64_t hits = 0;
     auto guard = rows_.read();
-    for (uint64_t base = 0; base < n; base += kGroup) {
-      size_t m = size_t(std::min<uint64_t>(kGroup, n - base));
+    const uint64_t group = knobs::capacity(kGroup);
+    for (uint64_t base = 0; base < n; base += group) {
+      size_t m = size_t(std::min(group, n - base));
       rows_.find(keys + base, m, found);
       hits += mark(found, m, status ? status + base : nullptr);
       for (size_t i = 0; i < m; i++, out += dim_)
@@ -113,7 +114,7 @@ class CacheImpl final : public Cache {
     for (uint64_t cursor = 0; cursor != KeyedRows::kScanEnd;) {
       auto guard = rows_.read();
       found.clear();
-      rows_.scan(&cursor, 4096, &keys, &found);
+      rows_.scan(&cursor, knobs::capacity(4096), &keys, &found);
       for (const float* row : found) values.insert(values.end(), row, row + dim_);
     }
     uint64_t capacity = keys.size();
@@ -164,8 +165,9 @@ class CacheImpl final : public Cache {
     const float* found[kGroup + 1];
     size_t hits = 0;
     std::memset(out, 0, size_t(dim_) * sizeof(float));
-    for (int64_t base = begin; base < end; base += int64_t(kGroup)) {
-      size_t m = size_t(std::min<int64_t>(kGroup, end - base));
+    const int64_t group = int64_t(knobs::capacity(kGroup));
+    for (int64_t base = begin; base < end; base += group) {
+      size_t m = size_t(std::min(group, end - base));
       rows_.find(keys + base, m, found);
       hits += mark(found, m, status ? status + base : nullptr);
       if (miss_ == GYR_CACHE_MISS_DEFAULT)

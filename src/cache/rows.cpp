@@ -13,8 +13,9 @@ const float* floats(const Row* row) { return row ? reinterpret_cast<const float*
 
 void HashedRows::find(const int64_t* keys, size_t n, const float** out) const {
   const Row* rows[kGroup];
-  for (size_t base = 0; base < n; base += kGroup) {
-    size_t m = std::min(kGroup, n - base);
+  const size_t group = knobs::capacity(kGroup);
+  for (size_t base = 0; base < n; base += group) {
+    size_t m = std::min(group, n - base);
     store_.find(keys + base, m, rows);
     for (size_t i = 0; i < m; i++) out[base + i] = floats(rows[i]);
   }

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "base/knobs.h"
 #include "capi/guard.h"
 #include "capi/handles.h"
 #include "table/table.h"
@@ -168,7 +169,7 @@ GYR_API gyr_status gyr_table_export(const gyr_table* table, ArrowArrayStream* ou
                                                                                      bool* end) mutable -> Status {
       *end = cursor == UINT64_MAX;
       if (*end) return {};
-      GYR_TRY(impl->scan(&cursor, kExportRows, batch));
+      GYR_TRY(impl->scan(&cursor, gyr::knobs::capacity(kExportRows), batch));
       *end = batch->rows == 0 && cursor == UINT64_MAX;
       return {};
     };

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "base/clock.h"
+#include "base/knobs.h"
 
 namespace gyr {
 
@@ -77,7 +78,7 @@ void EpochDomain::retire(void* p, void (*free)(void*, void*), void* ctx) {
     waiting_.fetch_sub(1, std::memory_order_relaxed);
     return;
   }
-  if (waiting % kReclaimEvery == 0 || waiting > kSoftLimit) reclaim();
+  if (waiting % knobs::capacity(kReclaimEvery) == 0 || waiting > kSoftLimit) reclaim();
   if (waiting <= kSoftLimit) return;
   for (int64_t until = monotonic_ns() + 1'000'000; this->waiting() > kSoftLimit && monotonic_ns() < until;) {
     sched_yield();

@@ -8,6 +8,8 @@
 #include <memory>
 #include <system_error>
 
+#include "base/knobs.h"
+
 namespace gyr {
 
 namespace {
@@ -124,7 +126,7 @@ void Pool::parallel_for(uint64_t n, const std::function<void(uint64_t)>& body) {
   job.body = &body;
   job.n = n;
   // Small enough to even out unequal items, large enough that the shared counter does not show.
-  job.chunk = std::clamp<uint64_t>(n / (uint64_t(concurrency()) * 16), 1, 1 << 16);
+  job.chunk = knobs::capacity(std::clamp<uint64_t>(n / (uint64_t(concurrency()) * 16), 1, 1 << 16));
   {
     std::lock_guard lock(mutex_);
     list(&job);

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "base/clock.h"
+#include "base/knobs.h"
 #include "exec/cpus.h"
 #include "exec/fork_guard.h"
 #include "exec/memory.h"
@@ -50,7 +51,7 @@ class RuntimeImpl final : public Runtime {
       concurrency_ = executor_.concurrency ? executor_.concurrency : affinity_;
       return {};
     }
-    concurrency_ = threads ? threads : quota_ ? std::min(affinity_, quota_) : affinity_;
+    concurrency_ = knobs::threads(threads ? threads : quota_ ? std::min(affinity_, quota_) : affinity_);
     if (concurrency_ > 1) {
       GYR_ASSIGN(pool_, Pool::start(concurrency_));
     }

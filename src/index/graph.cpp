@@ -3,6 +3,7 @@
 #include <atomic>
 
 #include "base/hash.h"
+#include "base/knobs.h"
 
 namespace gyr::index {
 namespace {
@@ -170,7 +171,7 @@ void Graph::edit_target(size_t first, size_t last, Worker* w, uint32_t* out) con
 // nothing but the graph: the result is the same for any number of threads.
 uint32_t Graph::group_limit() const {
   uint32_t cap = std::max(1u, std::min(64u, (1u << 18) / (width * width)));
-  return std::clamp(store_.slots() / 64, 1u, cap);
+  return uint32_t(knobs::capacity(std::clamp(store_.slots() / 64, 1u, cap)));
 }
 
 void Graph::prepare(size_t group, uint32_t workers) {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "base/knobs.h"
 #include "base/math.h"
 
 namespace gyr::index {
@@ -29,9 +30,10 @@ Status scan(const Store& store, const float* query, const Allowed& allowed, TopK
   auto score_at = l2 ? store.ops->l2_rows_at : store.ops->dot_rows_at;
   float scores[kBlock];
   uint32_t at[kBlock];
-  for (uint32_t first = 0; first < store.slots(); first += kBlock) {
-    if (first % (kBlock * 64) == 0) GYR_TRY(check(task));
-    uint32_t n = std::min(kBlock, store.slots() - first), picked = 0;
+  const uint32_t block = uint32_t(knobs::capacity(kBlock, 64));  // whole words of the bitmap
+  for (uint32_t first = 0; first < store.slots(); first += block) {
+    if (first % (block * 64) == 0) GYR_TRY(check(task));
+    uint32_t n = std::min(block, store.slots() - first), picked = 0;
     for (uint32_t w = first / 64; w < div_up(first + n, 64); w++)
       for (uint64_t bits = allowed.word(w); bits; bits &= bits - 1)
         at[picked++] = w * 64 + uint32_t(std::countr_zero(bits));

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <exception>
 
+#include "base/knobs.h"
 #include "base/math.h"
 #include "index/vector_index.h"
 
@@ -90,17 +91,17 @@ Status VectorIndex::search(const Query& q, Scratch* scratch, gyr_task* task, int
 
 Status VectorIndex::search_many(const Query& q, gyr_task* task, int64_t* out_ids, float* out_scores,
                                 uint32_t* out_counts) const {
-  constexpr uint64_t kChunk = 16;
+  const uint64_t per_item = knobs::capacity(16);
   std::mutex mutex;
   Status failure;
   std::exception_ptr thrown;
   std::atomic<bool> stop{false};
-  runtime_->parallel_for(div_up(q.n, kChunk), [&](uint64_t chunk) {
+  runtime_->parallel_for(div_up(q.n, per_item), [&](uint64_t chunk) {
     if (stop.load(std::memory_order_relaxed)) return;
     try {
       auto s = borrow();
       Status status = check(task);
-      for (uint64_t i = chunk * kChunk; status.ok() && i < std::min(q.n, (chunk + 1) * kChunk); i++)
+      for (uint64_t i = chunk * per_item; status.ok() && i < std::min(q.n, (chunk + 1) * per_item); i++)
         status = search_one(q, i, s.get(), task, out_ids + i * q.k, out_scores + i * q.k, out_counts + i);
       give_back(std::move(s));
       if (status.ok()) return;

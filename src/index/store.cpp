@@ -5,14 +5,15 @@
 #include <functional>
 
 #include "base/hash.h"
+#include "base/knobs.h"
 #include "base/math.h"
 
 namespace gyr::index {
 
-uint64_t IdMap::home(int64_t id) const { return mix64(uint64_t(id)) & (ids_.size() - 1); }
+uint64_t IdMap::home(int64_t id) const { return knobs::table_hash(mix64(uint64_t(id))) & (ids_.size() - 1); }
 
 void IdMap::reserve(uint64_t n) {
-  uint64_t size = std::bit_ceil(std::max<uint64_t>(16, n + n / 2));
+  uint64_t size = std::bit_ceil(std::max<uint64_t>(knobs::capacity(16, 4), n + n / 2));
   if (size <= ids_.size()) return;
   Array<int64_t> ids(size, 0, ids_.get_allocator());
   Array<uint32_t> slots(size, kNone, slots_.get_allocator());

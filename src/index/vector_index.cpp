@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 
+#include "base/knobs.h"
 #include "base/math.h"
 
 namespace gyr {
@@ -79,7 +80,7 @@ Status VectorIndex::upsert(const int64_t* ids, const float* vectors, uint64_t n,
   set_phase(task, "upsert", n);
   for (uint64_t done = 0; done < n;) {
     GYR_TRY(check(task));
-    uint32_t group = uint32_t(std::min<uint64_t>(n - done, graph_ ? graph_->group_limit() : 256));
+    uint32_t group = uint32_t(std::min<uint64_t>(n - done, graph_ ? graph_->group_limit() : knobs::capacity(256)));
     insert_group(ids + done, vectors + done * store_.dim, group);
     done += group;
     advance(task, group);

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/hash.h"
+#include "base/knobs.h"
 #include "base/math.h"
 #include "io/file.h"
 
@@ -245,7 +246,7 @@ Result<std::shared_ptr<const Container>> Container::open(const std::string& path
   GYR_ASSIGN(uint64_t size, file.size());
   auto container = std::make_shared<OpenContainer>();
   std::span<const uint8_t> bytes;
-  if (access == Access::kMap) {
+  if (access == Access::kMap && knobs::mapping()) {
     GYR_ASSIGN(container->mapping, Mapping::map(file, size));
     bytes = container->mapping.bytes();
   } else {

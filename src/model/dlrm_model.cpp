@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/knobs.h"
 #include "kernels/kernels.h"
 #include "model/dlrm.h"
 
@@ -66,8 +67,9 @@ class DlrmModel : public Model {
     read_codes(user_places_, user, user_row, b.vectors.data());
     bool varies = !item_places_.dense.empty();
     if (bottom_ && !varies) bottom_->run(b.x.data(), shape_.dense, 1, b.bottom.data(), shape_.dim, b.work.data());
-    for (int64_t at = 0; at < candidates; at += kBlock) {
-      size_t m = size_t(std::min<int64_t>(kBlock, candidates - at));
+    const int64_t block = int64_t(knobs::capacity(kBlock));
+    for (int64_t at = 0; at < candidates; at += block) {
+      size_t m = size_t(std::min(block, candidates - at));
       for (size_t i = 0; i < m; i++)
         read_dense(item_places_, items, first_item + at + int64_t(i), b.x.data() + i * shape_.dense);
       if (varies) bottom_->run(b.x.data(), shape_.dense, m, b.bottom.data(), shape_.dim, b.work.data());
@@ -87,8 +89,9 @@ class DlrmModel : public Model {
     GYR_TRY(check_columns(user_set_, user, 0, batch.rows));
     GYR_TRY(check_columns(item_set_, items, 0, batch.rows));
     Buffers& b = sized(scratch);
-    for (int64_t at = 0; at < batch.rows; at += kBlock) {
-      size_t m = size_t(std::min<int64_t>(kBlock, batch.rows - at));
+    const int64_t block = int64_t(knobs::capacity(kBlock));
+    for (int64_t at = 0; at < batch.rows; at += block) {
+      size_t m = size_t(std::min(block, batch.rows - at));
       for (size_t i = 0; i < m; i++) {
         read_dense(user_places_, user, at + int64_t(i), b.x.data() + i * shape_.dense);
         read_dense(item_places_, items, at + int64_t(i), b.x.data() + i * shape_.dense);

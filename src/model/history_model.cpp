@@ -6,6 +6,8 @@
 #include <cmath>
 #include <mutex>
 
+#include "base/knobs.h"
+
 namespace gyr {
 
 Status InteractionSpec::read(SpecReader& spec, const Schema& schema, bool needs_user) {
@@ -166,14 +168,14 @@ Status HistoryModel::recommend(const int64_t* items, const int64_t* offsets, uin
   if (n == 0) return {};
   GYR_TRY(check_lists("history", items, offsets, n, names_.items));
   if (exclude_offsets) GYR_TRY(check_lists("exclude", exclude, exclude_offsets, n, names_.items));
-  constexpr uint64_t kBlock = 16;
+  const uint64_t per_item = knobs::capacity(16);
   std::mutex mutex;
   Status first_failure;
-  parallel(*runtime_, div_up(n, kBlock), [&](uint64_t block) {
+  parallel(*runtime_, div_up(n, per_item), [&](uint64_t block) {
     auto scratch = make_scratch();
     Floats scores(size_t(names_.items), 0.0f, runtime_->memory());
     std::pmr::vector<uint32_t> order(runtime_->memory());
-    for (uint64_t r = block * kBlock; r < std::min(n, (block + 1) * kBlock); r++) {
+    for (uint64_t r = block * per_item; r < std::min(n, (block + 1) * per_item); r++) {
       std::span<const int64_t> history{items + (items ? offsets[r] : 0), size_t(offsets[r + 1] - offsets[r])};
       Status s = score_all(history, scratch.get(), scores.data());
       if (!s.ok()) {

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "base/clock.h"
+#include "base/knobs.h"
 #include "base/lapack.h"
 #include "base/random.h"
 #include "kernels/kernels.h"
@@ -227,13 +228,13 @@ class IalsTrainer : public InteractionTrainer {
     uint64_t rows = lists.offsets.size() - 1;
     Floats g(runtime_->memory());
     ials::gram(*runtime_, other, d, &g);
-    constexpr uint64_t kBlock = 64;
+    const uint64_t per_item = knobs::capacity(64);
     std::atomic<bool> singular{false};
-    parallel(*runtime_, div_up(rows, kBlock), [&](uint64_t b) {
+    parallel(*runtime_, div_up(rows, per_item), [&](uint64_t b) {
       if (!check(task).ok()) return;
       Floats a(d * d, runtime_->memory());
       uint64_t done = 0;
-      for (uint64_t r = b * kBlock; r < std::min(rows, (b + 1) * kBlock); r++) {
+      for (uint64_t r = b * per_item; r < std::min(rows, (b + 1) * per_item); r++) {
         auto row = lists.row(r);
         if (row.empty()) continue;
         double reg = options_.regularisation(row.size(), other_side);

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/clock.h"
+#include "base/knobs.h"
 #include "model/history_model.h"
 
 namespace gyr {
@@ -101,8 +102,8 @@ class ItemKnnTrainer : public InteractionTrainer {
     set_phase(task, "item_knn", uint64_t(names_.items));
     Csr users = by_user();
     Csr by_item = transpose(users, uint64_t(names_.items));
-    constexpr uint64_t kBlock = 64;
-    uint64_t blocks = div_up(uint64_t(names_.items), kBlock);
+    const uint64_t per_item = knobs::capacity(64);
+    uint64_t blocks = div_up(uint64_t(names_.items), per_item);
     struct Block {
       std::vector<uint32_t> sizes, items;
       std::vector<float> values;
@@ -110,9 +111,9 @@ class ItemKnnTrainer : public InteractionTrainer {
     std::vector<Block> found(blocks);
     parallel(*runtime_, blocks, [&](uint64_t b) {
       if (!check(task).ok()) return;
-      nearest(users, by_item, b * kBlock, std::min((b + 1) * kBlock, uint64_t(names_.items)), &found[b].sizes,
+      nearest(users, by_item, b * per_item, std::min((b + 1) * per_item, uint64_t(names_.items)), &found[b].sizes,
               &found[b].items, &found[b].values);
-      advance(task, kBlock);
+      advance(task, per_item);
     });
     GYR_TRY(check(task));
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/knobs.h"
 #include "kernels/kernels.h"
 #include "model/two_tower.h"
 
@@ -65,8 +66,9 @@ class TowerModel : public Model {
     size_t d = shape_.out_dim();
     b->user.resize(kBlock * d);
     b->items.resize(kBlock * d);
-    for (int64_t at = 0; at < batch.rows; at += kBlock) {
-      int64_t m = std::min(kBlock, batch.rows - at);
+    const int64_t block = int64_t(knobs::capacity(kBlock));
+    for (int64_t at = 0; at < batch.rows; at += block) {
+      int64_t m = std::min(block, batch.rows - at);
       GYR_TRY(encode_rows(GYR_SIDE_USER, user, at, m, b, b->user.data()));
       GYR_TRY(encode_rows(GYR_SIDE_ITEM, item, at, m, b, b->items.data()));
       for (size_t r = 0; r < size_t(m); r++)
@@ -116,8 +118,9 @@ class TowerModel : public Model {
     if (!of_user && shape_.item_bias) GYR_TRY(check_bias(*columns[bias_column_], first, rows));
     b->x.resize(kBlock * in);
     b->work.resize(2 * kBlock * mlp.widest());
-    for (int64_t at = 0; at < rows; at += kBlock) {
-      size_t m = size_t(std::min(kBlock, rows - at));
+    const int64_t block = int64_t(knobs::capacity(kBlock));
+    for (int64_t at = 0; at < rows; at += block) {
+      size_t m = size_t(std::min(block, rows - at));
       for (size_t r = 0; r < m; r++) read_row(set, columns, first + at + int64_t(r), b->x.data() + r * in);
       float* to = out + size_t(at) * ld;
       mlp.run(b->x.data(), in, m, to, ld, b->work.data());

@@ -27,7 +27,8 @@ KeyedRows::KeyedRows(std::pmr::memory_resource* memory, const Options& options)
     : memory_(memory), hash_(options.hash), prefetch_bytes_(options.prefetch_bytes) {
   // 3/4 full at most, and shards are never quite even.
   uint64_t per_shard = options.expected_rows / kShards;
-  uint64_t log2 = std::clamp<uint64_t>(uint64_t(std::bit_width(per_shard + per_shard / 2)), kMinLog2, 40);
+  uint64_t log2 =
+      std::clamp<uint64_t>(uint64_t(std::bit_width(per_shard + per_shard / 2)), knobs::capacity(kMinLog2, 2), 40);
   try {
     for (auto& s : shards_) s.slots.store(make_slots(log2), std::memory_order_relaxed);
   } catch (...) {
@@ -74,8 +75,9 @@ void KeyedRows::find_all(const Key* keys, size_t n, const Row** out) const {
     const Slots* slots;
     uint64_t at;
   } probes[kGroup];
-  for (size_t base = 0; base < n; base += kGroup) {
-    size_t m = std::min(kGroup, n - base);
+  const size_t group = knobs::capacity(kGroup);
+  for (size_t base = 0; base < n; base += group) {
+    size_t m = std::min(group, n - base);
     for (size_t i = 0; i < m; i++) {
       Probe& p = probes[i];
       p.key = key_at(*this, keys, base + i);

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "base/knobs.h"
 #include "base/math.h"
 #include "exec/epoch.h"
 
@@ -138,7 +139,7 @@ class KeyedRows {
   static bool same_key(const Row* row, const KeyRef& key);
 
   KeyRef make_key(const void* data, uint32_t size) const {
-    uint64_t h = hash_ ? hash_(data, size) : hash64(data, size);
+    uint64_t h = hash_ ? hash_(data, size) : knobs::table_hash(hash64(data, size));
     return {data, size, h == kScanEnd ? kScanEnd - 1 : h};  // the largest value is the scan's end
   }
   Shard& shard_of(const KeyRef& key) { return shards_[key.hash >> (64 - kShardBits)]; }

@@ -1,4 +1,5 @@
 // Section "TBL1": schema JSON, row count, then batches of columns in key-hash order (docs/table.md).
+#include "base/knobs.h"
 #include "table/table_impl.h"
 
 namespace gyr {
@@ -73,7 +74,7 @@ Status TableImpl::save(ContainerWriter* file, std::string_view name) const {
   Batch batch;
   uint64_t rows = 0;
   for (uint64_t cursor = 0; cursor != KeyedRows::kScanEnd;) {
-    GYR_TRY(scan(&cursor, kBatchRows, &batch));
+    GYR_TRY(scan(&cursor, knobs::capacity(kBatchRows), &batch));
     if (batch.rows == 0) continue;
     body.put<uint64_t>(uint64_t(batch.rows));
     for (auto& column : batch.columns) encode_column(column, &body);

@@ -1,3 +1,5 @@
+#include <span>
+
 #include "base/clock.h"
 #include "table/table_impl.h"
 
@@ -34,13 +36,13 @@ TableImpl::~TableImpl() {
 }
 
 TableImpl::Lease::Lease(const TableImpl& table) : table_(table) {
-  for (auto& l : table.leases_)
+  for (auto& l : std::span(table.leases_).first(knobs::capacity(kLeases)))
     if (l.load(std::memory_order_relaxed) && (scratch_ = l.exchange(nullptr, std::memory_order_acquire))) return;
   scratch_ = new Scratch;
 }
 
 TableImpl::Lease::~Lease() {
-  for (auto& l : table_.leases_) {
+  for (auto& l : std::span(table_.leases_).first(knobs::capacity(kLeases))) {
     Scratch* none = nullptr;
     if (l.compare_exchange_strong(none, scratch_, std::memory_order_release, std::memory_order_relaxed)) return;
   }

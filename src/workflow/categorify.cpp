@@ -34,8 +34,9 @@ void encode(const Keys& keys, uint64_t buckets, int64_t n, int64_t* out, Get get
   constexpr int64_t kBlock = 32;
   uint64_t hash[kBlock];
   int64_t first = kFirstBucket + int64_t(buckets);
-  for (int64_t base = 0; base < n; base += kBlock) {
-    int64_t m = std::min(kBlock, n - base);
+  const int64_t block = int64_t(knobs::capacity(kBlock));
+  for (int64_t base = 0; base < n; base += block) {
+    int64_t m = std::min(block, n - base);
     for (int64_t i = 0; i < m; i++) {
       hash[i] = hash64(get(base + i));
       keys.prefetch(hash[i]);

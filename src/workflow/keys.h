@@ -10,12 +10,13 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "base/knobs.h"
 
 namespace gyr::workflow {
 
 constexpr size_t kMaxKeys = 0xfffffff0u;
 
-inline size_t slots_for(size_t keys) { return std::bit_ceil(std::max<size_t>(16, keys * 2)); }
+inline size_t slots_for(size_t keys) { return std::bit_ceil(std::max<size_t>(knobs::capacity(16, 2), keys * 2)); }
 
 class IntKeys {
  public:
@@ -26,12 +27,12 @@ class IntKeys {
   Key key(size_t i) const { return keys_[i]; }
   const std::pmr::vector<int64_t>& keys() const { return keys_; }
   void prefetch(uint64_t hash) const {
-    if (mask_) __builtin_prefetch(&slots_[hash & mask_]);
+    if (mask_) __builtin_prefetch(&slots_[knobs::table_hash(hash) & mask_]);
   }
   // Position of the key, or -1.
   int64_t find(Key key, uint64_t hash) const {
     if (!mask_) return -1;
-    for (size_t s = hash & mask_;; s = (s + 1) & mask_) {
+    for (size_t s = knobs::table_hash(hash) & mask_;; s = (s + 1) & mask_) {
       const Slot& slot = slots_[s];
       if (slot.place == 0) return -1;
       if (slot.key == key) return int64_t(slot.place) - 1;
@@ -63,7 +64,7 @@ class IntKeys {
     uint32_t place = 0;  // position + 1; 0 = free
   };
   void put(std::pmr::vector<Slot>* slots, Key key, uint64_t hash, uint32_t place) const {
-    size_t s = hash & mask_;
+    size_t s = knobs::table_hash(hash) & mask_;
     while ((*slots)[s].place) s = (s + 1) & mask_;
     (*slots)[s] = {key, place};
   }
@@ -85,12 +86,12 @@ class StringKeys {
   const std::pmr::vector<char>& chars() const { return chars_; }
   const std::pmr::vector<uint64_t>& ends() const { return ends_; }
   void prefetch(uint64_t hash) const {
-    if (mask_) __builtin_prefetch(&slots_[hash & mask_]);
+    if (mask_) __builtin_prefetch(&slots_[knobs::table_hash(hash) & mask_]);
   }
   int64_t find(Key key, uint64_t hash) const {
     if (!mask_) return -1;
     uint32_t tag = uint32_t(hash >> 32);
-    for (size_t s = hash & mask_;; s = (s + 1) & mask_) {
+    for (size_t s = knobs::table_hash(hash) & mask_;; s = (s + 1) & mask_) {
       const Slot& slot = slots_[s];
       if (slot.place == 0) return -1;
       if (slot.tag == tag && this->key(slot.place - 1) == key) return int64_t(slot.place) - 1;
@@ -122,7 +123,7 @@ class StringKeys {
     uint32_t place = 0;  // position + 1; 0 = free
   };
   void put(std::pmr::vector<Slot>* slots, uint64_t hash, uint32_t place) const {
-    size_t s = hash & mask_;
+    size_t s = knobs::table_hash(hash) & mask_;
     while ((*slots)[s].place) s = (s + 1) & mask_;
     (*slots)[s] = {uint32_t(hash >> 32), place};
   }
