@@ -22,6 +22,21 @@ struct Inside {
   ~Inside() { t_inside = before; }
 };
 
+// Threads inherit the mask: the host's signals go to the host's threads. The caller's own comes back however we leave.
+class BlockSignals {
+ public:
+  BlockSignals() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~BlockSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  BlockSignals(const BlockSignals&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
 }  // namespace
 
 bool inside_parallel() { return t_inside; }
@@ -39,24 +54,18 @@ void run_one(uint64_t i, const std::function<void(uint64_t)>& body) {
 Result<std::unique_ptr<Pool>> Pool::start(uint32_t threads) {
   auto pool = std::make_unique<Pool>();
   pool->threads_.reserve(threads - 1);
-  // Threads inherit the mask: the host's signals go to the host's threads.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  Status status;
-  for (uint32_t i = 1; i < threads && status.ok(); i++) {
+  BlockSignals blocked;
+  for (uint32_t i = 1; i < threads; i++) {
     try {
       pool->threads_.emplace_back([p = pool.get()] { p->work(); });
       char name[16];
       std::snprintf(name, sizeof name, "gyr-%u", i);
       pthread_setname_np(pool->threads_.back().native_handle(), name);
     } catch (const std::system_error& e) {
-      status = fail(GYR_E_RESOURCE_EXHAUSTED, "runtime", "cannot start thread %u of %u: %s; set options.threads lower",
-                    i, threads, e.what());
+      return fail(GYR_E_RESOURCE_EXHAUSTED, "runtime", "cannot start thread %u of %u: %s; set options.threads lower", i,
+                  threads, e.what());
     }
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (!status.ok()) return status;
   return pool;
 }
 
