@@ -193,10 +193,13 @@ class IalsTrainer : public InteractionTrainer {
       double loss = objective(users, items, x, y, active_users, active_items);
       if (!std::isfinite(loss))
         return fail(GYR_E_INVALID_ARGUMENT, "model", "epoch %" PRId64 ": the objective is not finite; raise l2", epoch);
-      item_factors_.assign(y.begin(), y.end());
-      seen_ = seen;
-      if (task) task->loss = loss;
+      item_factors_.reserve(y.size());
+      seen_.reserve(seen.size());
       record(int64_t(history_.size()) + 1, loss, double(monotonic_ns() - start) * 1e-9);
+      // Nothing throws from here on: an epoch is in the history and the weights, or in neither.
+      item_factors_.assign(y.begin(), y.end());
+      seen_.assign(seen.begin(), seen.end());
+      if (task) task->loss = loss;
     }
     fitted_rows_ = items_.size();
     return {};

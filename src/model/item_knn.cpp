@@ -133,9 +133,10 @@ class ItemKnnTrainer : public InteractionTrainer {
           out.items[p] = item;
           out.values[p] = b.values[at];
         }
-    fitted_ = std::make_unique<Neighbours>(std::move(out));
+    auto fitted = std::make_unique<Neighbours>(std::move(out));
+    record(1, 0.0, double(monotonic_ns() - start) * 1e-9);  // may throw; the rest does not
+    fitted_ = std::move(fitted);
     fitted_rows_ = items_.size();
-    record(1, 0.0, double(monotonic_ns() - start) * 1e-9);
     return {};
   }
 

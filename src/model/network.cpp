@@ -135,6 +135,10 @@ Status NetworkTrainer::fit(gyr_task* task) {
     Status s;
     try {
       s = run_epoch(e, task, cumulative, &loss);
+      if (s.ok())
+        history_.push_back({{"epoch", int64_t(history_.size()) + 1},
+                            {"loss", loss},
+                            {"seconds", double(monotonic_ns() - start) * 1e-9}});
     } catch (...) {
       roll_back();
       throw;
@@ -144,8 +148,6 @@ Status NetworkTrainer::fit(gyr_task* task) {
       return s;
     }
     fitted_ = true;
-    history_.push_back(
-        {{"epoch", int64_t(history_.size()) + 1}, {"loss", loss}, {"seconds", double(monotonic_ns() - start) * 1e-9}});
   }
   return {};
 }

@@ -64,9 +64,9 @@ class PopularityTrainer : public InteractionTrainer {
       if (items_[i] >= names_.reserved)
         sums[items_[i]] += half_life_ > 0 ? std::exp2(-double(n - 1 - i) / half_life_) : 1.0;
     for (size_t i = 0; i < sums.size(); i++) counts[i] = float(sums[i]);
+    record(1, 0.0, double(monotonic_ns() - start) * 1e-9);  // may throw; the rest does not
     counts_ = std::move(counts);
     fitted_rows_ = n;
-    record(1, 0.0, double(monotonic_ns() - start) * 1e-9);
     return {};
   }
 
