@@ -27,19 +27,20 @@ Status LabelJoin::served(uint64_t request, const int64_t* items, const float* sc
                 (unsigned long long)request);
   if (n == 0) return {};
   close(time_us);
-  while (pending_items_ + n > uint64_t(options_.capacity)) drop_oldest();
+  // All memory first: once requests are dropped for this one, nothing can fail.
   Request r(pending_.get_allocator());
   r.time_us = time_us;
   r.left = n;
   r.items.reserve(n);
   for (uint64_t i = 0; i < n; i++) r.items.push_back({items[i], scores[i], false});
-  auto at = by_time_.emplace(time_us, request).first;
-  try {
-    pending_.emplace(request, std::move(r));
-  } catch (...) {
-    by_time_.erase(at);
-    throw;
-  }
+  Pending one(pending_.get_allocator());
+  one.emplace(request, std::move(r));
+  ByTime when(by_time_.get_allocator());
+  when.emplace(time_us, request);
+  pending_.reserve(pending_.size() + 1);
+  while (pending_items_ + n > uint64_t(options_.capacity)) drop_oldest();
+  pending_.insert(one.extract(one.begin()));
+  by_time_.insert(when.extract(when.begin()));
   pending_items_ += n;
   counts_.served += n;
   return {};
@@ -66,18 +67,29 @@ Status LabelJoin::label(uint64_t request, int64_t item, uint32_t label, int64_t 
     counts_.repeated++;
     return {};
   }
-  sample(found->score, label);
+  bool hit = r.hit || label == 1;
+  samples_.emplace_back(found->score, uint8_t(label));
+  if (r.left == 1) {
+    try {
+      hits_.push_back(hit);
+    } catch (...) {
+      samples_.pop_back();
+      throw;
+    }
+  }
   found->done = true;
-  r.hit |= label == 1;
+  r.hit = hit;
   r.left--;
   counts_.joined++;
-  if (r.left == 0) finish(it);
+  if (r.left == 0) forget(it);
+  trim();
   return {};
 }
 
-void LabelJoin::sample(float score, bool label) {
-  samples_.emplace_back(score, label);
-  if (samples_.size() > size_t(options_.window)) samples_.pop_front();
+// The newest `window` of each.
+void LabelJoin::trim() noexcept {
+  while (samples_.size() > size_t(options_.window)) samples_.pop_front();
+  while (hits_.size() > size_t(options_.window)) hits_.pop_front();
 }
 
 void LabelJoin::close(int64_t now_us) {
@@ -86,35 +98,50 @@ void LabelJoin::close(int64_t now_us) {
   while (!by_time_.empty() && by_time_.begin()->first < before) finish(pending_.find(by_time_.begin()->second));
 }
 
+// Closes one request, or changes nothing when memory is short.
 void LabelJoin::finish(Pending::iterator it) {
-  for (Item& i : it->second.items) {
-    if (i.done) continue;
-    sample(i.score, false);
-    i.done = true;
-    counts_.assumed_negative++;
+  size_t before = samples_.size();
+  try {
+    for (const Item& i : it->second.items)
+      if (!i.done) samples_.emplace_back(i.score, uint8_t(0));
+    hits_.push_back(it->second.hit);
+  } catch (...) {
+    while (samples_.size() > before) samples_.pop_back();
+    throw;
   }
-  hits_.push_back(it->second.hit);
-  if (hits_.size() > size_t(options_.window)) hits_.pop_front();
+  counts_.assumed_negative += it->second.left;
   forget(it);
+  trim();
 }
 
 // Dropped for space: its open items say nothing, neither yes nor no.
-void LabelJoin::drop_oldest() {
+void LabelJoin::drop_oldest() noexcept {
   auto it = pending_.find(by_time_.begin()->second);
   counts_.dropped += it->second.left;
   forget(it);
 }
 
-void LabelJoin::forget(Pending::iterator it) {
+void LabelJoin::forget(Pending::iterator it) noexcept {
   uint64_t id = it->first;
-  if (closed_.insert(id).second) closed_order_.push_back(id);
-  if (closed_order_.size() > size_t(options_.capacity)) {
-    closed_.erase(closed_order_.front());
-    closed_order_.pop_front();
-  }
+  remember_closed(id);
   pending_items_ -= it->second.items.size();
   by_time_.erase({it->second.time_us, id});
   pending_.erase(it);
+}
+
+// Without memory for it, a late label counts as unknown.
+void LabelJoin::remember_closed(uint64_t id) noexcept {
+  bool fresh = false;
+  try {
+    fresh = closed_.insert(id).second;
+    if (fresh) closed_order_.push_back(id);
+  } catch (const std::bad_alloc&) {
+    if (fresh) closed_.erase(id);
+  }
+  while (closed_order_.size() > size_t(options_.capacity)) {
+    closed_.erase(closed_order_.front());
+    closed_order_.pop_front();
+  }
 }
 
 Status LabelJoin::auc(double* out, bool* fresh) {

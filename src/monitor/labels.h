@@ -57,14 +57,16 @@ class LabelJoin {
     std::pmr::vector<Item> items;
   };
   using Pending = std::pmr::unordered_map<uint64_t, Request>;
-  void sample(float score, bool label);
+  using ByTime = std::pmr::set<std::pair<int64_t, uint64_t>>;
   void finish(Pending::iterator it);
-  void drop_oldest();
-  void forget(Pending::iterator it);
+  void drop_oldest() noexcept;
+  void forget(Pending::iterator it) noexcept;
+  void remember_closed(uint64_t id) noexcept;
+  void trim() noexcept;
 
   LabelOptions options_;
   Pending pending_;
-  std::pmr::set<std::pair<int64_t, uint64_t>> by_time_;
+  ByTime by_time_;
   std::pmr::unordered_set<uint64_t> closed_;  // the last `capacity` closed or dropped ids, to tell late from unknown
   std::pmr::deque<uint64_t> closed_order_;
   std::pmr::deque<std::pair<float, uint8_t>> samples_;
