@@ -145,10 +145,20 @@ Status GraphWorkflow::fit_finish() {
     for (size_t k = 0; k < made.size(); k++) graph_->nodes[size_t(fitting_[k])].op->write(*made[k], &bytes);
     hash = hash64(bytes.bytes().data(), bytes.bytes().size());
   }
-  for (size_t k = 0; k < made.size(); k++) learned_[size_t(fitting_[k])] = std::move(made[k]);
+  // The next pass is prepared aside: want of memory leaves this one as it was.
+  GraphWorkflow next(runtime_, graph_);
+  next.learned_ = learned_;
+  for (size_t k = 0; k < made.size(); k++) next.learned_[size_t(fitting_[k])] = std::move(made[k]);
+  next.refresh();
+  next.start_pass();
+  learned_.swap(next.learned_);
+  partial_.swap(next.partial_);
+  fitting_.swap(next.fitting_);
+  std::swap(outputs_, next.outputs_);
+  passes_left_ = next.passes_left_;
   learned_hash_ = hash;
-  refresh();
-  start_pass();
+  rows_seen_ = 0;
+  fit_plan_.reset();
   return {};
 }
 
