@@ -11,6 +11,7 @@ struct StreamState {
   BatchSource next;
   Batch batch;
   bool done = false;
+  int failed = 0;  // errno of the pull that failed: rows may be lost, so all later ones fail, too
   char error[sizeof(ErrorInfo::message)] = {};
 };
 
@@ -63,12 +64,14 @@ int get_schema(ArrowArrayStream* stream, ArrowSchema* out) {
 }
 
 int get_next(ArrowArrayStream* stream, ArrowArray* out) {
-  return call(stream, [&](StreamState& state) -> Status {
-    if (!state.done) GYR_TRY(state.next(&state.batch, &state.done));
-    if (state.done) return *out = {}, Status();
-    GYR_TRY(check_fields(state.fields, state.batch));
-    return export_batch(state.batch, out);
-  });
+  int& failed = static_cast<StreamState*>(stream->private_data)->failed;
+  if (failed) return failed;
+  return failed = call(stream, [&](StreamState& state) -> Status {
+           if (!state.done) GYR_TRY(state.next(&state.batch, &state.done));
+           if (state.done) return *out = {}, Status();
+           GYR_TRY(check_fields(state.fields, state.batch));
+           return export_batch(state.batch, out);
+         });
 }
 
 const char* get_last_error(ArrowArrayStream* stream) {
