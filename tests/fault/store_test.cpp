@@ -1,0 +1,266 @@
+// gyr/cache.h and gyr/index.h with every allocation failing once.
+#include "tests/fault/world.h"
+
+namespace gyr::test {
+namespace {
+
+constexpr float kRows[] = {1, 2, 3, 4, 5, 6};
+constexpr int64_t kKeys[] = {10, 20, 30};
+
+CacheHandle cache_of(const Fault& f, bool filled = true) {
+  gyr_cache_options o = {};
+  o.struct_size = sizeof o;
+  o.dim = 2;
+  CacheHandle c;
+  GYR_SETUP(gyr_cache_create(World::of(f).runtime(), &o, c.out(), err));
+  if (filled) GYR_SETUP(gyr_cache_put(c, kKeys, kRows, 3, err));
+  return c;
+}
+
+uint64_t rows_in(const gyr_cache* c) {
+  gyr_cache_info info = {};
+  info.struct_size = sizeof info;
+  GYR_SETUP(gyr_cache_get_info(c, &info, err));
+  return info.rows;
+}
+
+float first_of(const gyr_cache* c, int64_t key) {
+  float row[2] = {-1, -1};
+  GYR_SETUP(gyr_cache_get(c, &key, 1, row, nullptr, err));
+  return row[0];
+}
+
+FAULT_SCENARIO(gyr_cache_create) {
+  gyr_runtime* runtime = World::of(f).runtime();
+  gyr_cache_options o = {};
+  o.struct_size = sizeof o;
+  o.dim = 2;
+  o.miss = GYR_CACHE_MISS_DEFAULT;
+  o.default_row = kRows;
+  CacheHandle c;
+  f.call([&](gyr_error* err) { return gyr_cache_create(runtime, &o, c.out(), err); }, c.out());
+  EXPECT_EQ(first_of(c, 1), 1);
+}
+
+FAULT_VARIANT(gyr_cache_create, dense) {
+  gyr_runtime* runtime = World::of(f).runtime();
+  gyr_cache_options o = {};
+  o.struct_size = sizeof o;
+  o.dim = 2;
+  o.keys = GYR_CACHE_DENSE;
+  o.capacity = 100;
+  CacheHandle c;
+  f.call([&](gyr_error* err) { return gyr_cache_create(runtime, &o, c.out(), err); }, c.out());
+  EXPECT_EQ(first_of(c, 1), 0);
+}
+
+FAULT_SCENARIO(gyr_cache_put) {
+  CacheHandle c = cache_of(f);
+  std::vector<int64_t> keys;
+  std::vector<float> rows;
+  for (int64_t i = 0; i < 200; i++) keys.push_back(i), rows.push_back(float(i)), rows.push_back(0);
+  f.call([&](gyr_error* err) { return gyr_cache_put(c, keys.data(), rows.data(), keys.size(), err); });
+  EXPECT_EQ(rows_in(c), 200u);
+  EXPECT_EQ(first_of(c, 199), 199);
+  EXPECT_EQ(first_of(c, 10), 10);
+}
+
+FAULT_SCENARIO(gyr_cache_remove) {
+  CacheHandle c = cache_of(f);
+  uint64_t removed = 99;
+  f.call([&](gyr_error* err) { return gyr_cache_remove(c, kKeys, 2, &removed, err); }, &removed);
+  EXPECT_EQ(rows_in(c), 1u);
+  EXPECT_EQ(first_of(c, 30), 5);
+}
+
+FAULT_SCENARIO(gyr_cache_get) {
+  CacheHandle c = cache_of(f);
+  float out[6] = {};
+  uint8_t status[3] = {9, 9, 9};
+  f.call([&](gyr_error* err) { return gyr_cache_get(c, kKeys, 3, out, status, err); });
+  EXPECT_EQ(std::vector<float>(out, out + 6), std::vector<float>(kRows, kRows + 6));
+}
+
+FAULT_SCENARIO(gyr_cache_pool) {
+  CacheHandle c = cache_of(f);
+  const int64_t offsets[] = {0, 2, 3};
+  float out[4] = {};
+  f.call([&](gyr_error* err) { return gyr_cache_pool(c, kKeys, offsets, 2, GYR_POOLING_SUM, out, nullptr, err); });
+  EXPECT_EQ(std::vector<float>(out, out + 4), (std::vector<float>{4, 6, 5, 6}));
+}
+
+FAULT_SCENARIO(gyr_cache_get_info) {
+  CacheHandle c = cache_of(f);
+  gyr_cache_info info = {};
+  info.struct_size = sizeof info;
+  f.call([&](gyr_error* err) { return gyr_cache_get_info(c, &info, err); }, &info);
+  EXPECT_EQ(info.rows, 3u);
+}
+
+FAULT_SCENARIO(gyr_cache_destroy) {
+  CacheHandle c = cache_of(f);
+  f.run([&] { gyr_cache_destroy(c.release()); });
+}
+
+gyr_index_options index_options(gyr_index_kind kind) {
+  gyr_index_options o = {};
+  o.struct_size = sizeof o;
+  o.dim = 2;
+  o.kind = kind;
+  o.metric = GYR_METRIC_L2;
+  o.degree = kind == GYR_INDEX_GRAPH ? 4 : 0;
+  return o;
+}
+
+// n points on a line; ids count from 1.
+struct Line {
+  std::vector<int64_t> ids;
+  std::vector<float> at;
+  explicit Line(int n, int from = 0) {
+    for (int i = from; i < from + n; i++) ids.push_back(i + 1), at.push_back(float(i)), at.push_back(0);
+  }
+};
+
+IndexHandle index_of(const Fault& f, gyr_index_kind kind, int n) {
+  gyr_index_options o = index_options(kind);
+  IndexHandle index;
+  GYR_SETUP(gyr_index_create(World::of(f).runtime(), &o, index.out(), err));
+  Line line(n);
+  GYR_SETUP(gyr_index_upsert(index, line.ids.data(), line.at.data(), line.ids.size(), nullptr, err));
+  return index;
+}
+
+// The two ids nearest to each of n points between the line's.
+struct Search {
+  std::vector<float> queries;
+  std::vector<int64_t> ids;
+  std::vector<float> scores;
+  std::vector<uint32_t> counts;
+  gyr_search_args args = {};
+  explicit Search(int n) : ids(size_t(n) * 2), scores(size_t(n) * 2), counts(size_t(n)) {
+    for (int i = 0; i < n; i++) queries.push_back(float(i) + 0.25f), queries.push_back(0);
+    args.struct_size = sizeof args;
+    args.k = 2;
+    args.queries = queries.data();
+    args.n = uint64_t(n);
+    args.out_ids = ids.data();
+    args.out_scores = scores.data();
+    args.out_counts = counts.data();
+  }
+  void expect_right() const {
+    for (size_t i = 0; i < counts.size(); i++) {
+      EXPECT_EQ(counts[i], 2u);
+      EXPECT_EQ(ids[2 * i], int64_t(i) + 1);
+      EXPECT_EQ(ids[2 * i + 1], int64_t(i) + 2);
+    }
+  }
+};
+
+void expect_searchable(const gyr_index* index, int queries) {
+  Search s(queries);
+  GYR_SETUP(gyr_index_search(index, &s.args, nullptr, err));
+  s.expect_right();
+}
+
+uint64_t count_of(const gyr_index* index) {
+  gyr_index_info info = {};
+  info.struct_size = sizeof info;
+  GYR_SETUP(gyr_index_get_info(index, &info, err));
+  return info.count;
+}
+
+FAULT_SCENARIO(gyr_index_create) {
+  gyr_runtime* runtime = World::of(f).runtime();
+  gyr_index_options o = index_options(GYR_INDEX_GRAPH);
+  o.reserve = 100;
+  IndexHandle index;
+  f.call([&](gyr_error* err) { return gyr_index_create(runtime, &o, index.out(), err); }, index.out());
+  EXPECT_EQ(count_of(index), 0u);
+}
+
+void upsert(Fault& f, gyr_index_kind kind) {
+  IndexHandle index = index_of(f, kind, 5);
+  Line more(40, 3);  // replaces two, adds the rest
+  f.call([&](gyr_error* err) {
+    return gyr_index_upsert(index, more.ids.data(), more.at.data(), more.ids.size(), nullptr, err);
+  });
+  EXPECT_EQ(count_of(index), 43u);
+  expect_searchable(index, 40);
+}
+
+FAULT_SCENARIO(gyr_index_upsert) { upsert(f, GYR_INDEX_GRAPH); }
+FAULT_VARIANT(gyr_index_upsert, exact) { upsert(f, GYR_INDEX_EXACT); }
+
+void remove(Fault& f, gyr_index_kind kind) {
+  IndexHandle index = index_of(f, kind, 20);
+  const int64_t ids[] = {18, 19, 20, 99};
+  uint64_t deleted = 99;
+  f.call([&](gyr_error* err) { return gyr_index_delete(index, ids, 4, &deleted, err); }, &deleted);
+  EXPECT_EQ(count_of(index), 17u);
+  expect_searchable(index, 15);
+}
+
+FAULT_SCENARIO(gyr_index_delete) { remove(f, GYR_INDEX_GRAPH); }
+FAULT_VARIANT(gyr_index_delete, exact) { remove(f, GYR_INDEX_EXACT); }
+
+void search(Fault& f, gyr_index_kind kind, bool filter) {
+  IndexHandle index = index_of(f, kind, 30);
+  uint64_t all = UINT64_MAX;
+  Search s(20);
+  if (filter) s.args.filter = &all, s.args.filter_bits = 64;
+  f.call([&](gyr_error* err) { return gyr_index_search(index, &s.args, nullptr, err); });
+  s.expect_right();
+}
+
+FAULT_SCENARIO(gyr_index_search) { search(f, GYR_INDEX_GRAPH, false); }
+FAULT_VARIANT(gyr_index_search, filtered) { search(f, GYR_INDEX_GRAPH, true); }
+FAULT_VARIANT(gyr_index_search, exact) { search(f, GYR_INDEX_EXACT, false); }
+
+FAULT_SCENARIO(gyr_index_slots) {
+  IndexHandle index = index_of(f, GYR_INDEX_GRAPH, 3);
+  const int64_t ids[] = {3, 77};
+  int64_t slots[] = {-5, -5};
+  f.call([&](gyr_error* err) { return gyr_index_slots(index, ids, 2, slots, err); });
+  EXPECT_EQ(slots[0], 2);
+  EXPECT_EQ(slots[1], -1);
+}
+
+FAULT_SCENARIO(gyr_index_get_info) {
+  IndexHandle index = index_of(f, GYR_INDEX_GRAPH, 3);
+  gyr_index_info info = {};
+  info.struct_size = sizeof info;
+  f.call([&](gyr_error* err) { return gyr_index_get_info(index, &info, err); }, &info);
+  EXPECT_EQ(info.count, 3u);
+}
+
+FAULT_SCENARIO(gyr_index_save) {
+  World& w = World::of(f);
+  IndexHandle index = index_of(f, GYR_INDEX_GRAPH, 20);
+  std::string path = w.path("index.gyr");
+  f.call([&](gyr_error* err) { return gyr_index_save(index, path.c_str(), err); });
+  EXPECT_EQ(w.files(), std::vector<std::string>{"index.gyr"});
+  IndexHandle opened;
+  GYR_SETUP(gyr_index_open(w.runtime(), path.c_str(), opened.out(), err));
+  expect_searchable(opened, 15);
+}
+
+void open(Fault& f, gyr_index_kind kind) {
+  World& w = World::of(f);
+  std::string path = w.path("index.gyr");
+  if (w.files().empty()) GYR_SETUP(gyr_index_save(index_of(f, kind, 20), path.c_str(), err));
+  gyr_runtime* runtime = w.runtime();
+  IndexHandle opened;
+  f.call([&](gyr_error* err) { return gyr_index_open(runtime, path.c_str(), opened.out(), err); }, opened.out());
+  expect_searchable(opened, 15);
+}
+
+FAULT_SCENARIO(gyr_index_open) { open(f, GYR_INDEX_GRAPH); }
+FAULT_VARIANT(gyr_index_open, exact) { open(f, GYR_INDEX_EXACT); }
+
+FAULT_SCENARIO(gyr_index_destroy) {
+  IndexHandle index = index_of(f, GYR_INDEX_GRAPH, 20);
+  f.run([&] { gyr_index_destroy(index.release()); });
+}
+
+}  // namespace
+}  // namespace gyr::test

@@ -1,0 +1,140 @@
+#include "tests/fault/sweep.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
+#include "tests/fault/world.h"
+
+namespace gyr::test {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr int64_t kDense = 24, kSparse = 24;
+#else
+constexpr int64_t kDense = 64, kSparse = 64;
+#endif
+
+bool full() {
+  const char* how = std::getenv("GYR_SWEEP");
+  return how && std::string(how) == "full";
+}
+
+int64_t next_prime(int64_t n) {
+  for (;; n++) {
+    bool prime = n > 1;
+    for (int64_t d = 2; prime && d * d <= n; d++) prime = n % d != 0;
+    if (prime) return n;
+  }
+}
+
+// Where the sweep is, for whoever looks at a crash.
+char position[160] = "";
+
+void say_position(int signal) {
+  ssize_t ignored = write(STDERR_FILENO, position, std::strlen(position));
+  (void)ignored;
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
+struct Setting {
+  allocations::Mode mode;
+  uint32_t threads;
+  bool hook;
+};
+
+// One run of the scenario; true while there was an allocation to fail.
+bool run(Scenario scenario, int64_t n, const Setting& s, int64_t* asked = nullptr) {
+  std::snprintf(position, sizeof position, "sweep: allocation %lld fails %s, %u thread(s)%s\n", (long long)n,
+                s.mode == allocations::Mode::kOnce ? "once" : "for ever", s.threads, s.hook ? ", host allocator" : "");
+  SCOPED_TRACE(position);
+  Fault f(n, s.mode, s.threads, s.hook);
+  scenario(f);
+  if (asked) *asked = f.asked();
+  return f.met();
+}
+
+// What may leak: blocks of memory and file descriptors (the lowest free one tells).
+struct Level {
+  int64_t blocks = allocations::live();
+  int descriptor = -1;
+  Level() {
+    descriptor = dup(STDERR_FILENO);
+    close(descriptor);
+  }
+};
+
+// A leak leaks again; a cache that filled or emptied once does not.
+void expect_no_leak(Scenario scenario, int64_t n, const Setting& s, Level* level) {
+  Level now;
+  int64_t grown = now.blocks - level->blocks;
+  for (int again = 0; grown > 0 && again < 4; again++) {
+    int64_t before = allocations::live();
+    run(scenario, n, s);
+    grown = allocations::live() - before;
+  }
+  EXPECT_LE(grown, 0) << "blocks leaked by each run: " << position;
+  EXPECT_EQ(now.descriptor, level->descriptor) << "a file descriptor is left open: " << position;
+  *level = Level();
+}
+
+void sweep_one(Scenario scenario, const Setting& s, int64_t offset) {
+  int64_t asked = 0;
+  for (int i = 0; i < 2; i++) run(scenario, allocations::kNever, s, &asked);  // fills caches
+  if (::testing::Test::HasFailure()) return;
+  int64_t step = full() || asked <= kDense ? 1 : next_prime((asked - kDense) / kSparse + 1 + offset);
+  Level level;
+  for (int64_t n = 0;; n += n < kDense ? 1 : step) {
+    bool met = run(scenario, n, s);
+    expect_no_leak(scenario, n, s, &level);
+    if (::testing::Test::HasFailure()) return;
+    if (!met && n >= asked) return;
+  }
+}
+
+}  // namespace
+
+std::vector<std::string>& covered() {
+  static std::vector<std::string> names;
+  return names;
+}
+
+void Fault::arm() {
+  if (hook_)
+    arm_hook(n_, mode_);
+  else
+    allocations::arm(n_, mode_);
+}
+
+void Fault::disarm() {
+  asked_ = hook_ ? disarm_hook() : allocations::passed();
+  met_ = (hook_ ? hook_failed() : allocations::failed()) > 0;
+  allocations::disarm();
+}
+
+void Fault::check_failure(gyr_status status, const gyr_error& err) const {
+  bool expected = status == GYR_E_OUT_OF_MEMORY || std::count(allowed_.begin(), allowed_.end(), status) > 0;
+  EXPECT_TRUE(expected) << gyr_status_name(status) << ": " << err.message;
+  EXPECT_TRUE(met_) << "failed without a fault: " << err.message;
+  EXPECT_EQ(err.code, status);
+  EXPECT_STRNE(err.message, "");
+  EXPECT_STRNE(err.component, "");
+}
+
+void sweep(Scenario scenario) {
+  for (int s : {SIGSEGV, SIGABRT, SIGBUS, SIGFPE}) std::signal(s, say_position);
+  int64_t offset = 0;
+  for (bool hook : {false, true})
+    for (uint32_t threads : {1u, 3u})
+      for (auto mode : {allocations::Mode::kOnce, allocations::Mode::kForever}) {
+        sweep_one(scenario, {mode, threads, hook}, offset++);
+        if (::testing::Test::HasFailure()) return;
+      }
+  World::close_all();
+}
+
+}  // namespace gyr::test
