@@ -86,6 +86,11 @@ void write(const Json& v, int indent, int level, std::string* out) {
 
 }  // namespace
 
+// Not the variant's own copy: libstdc++'s (12) destroys what it has not constructed when a copy throws.
+Json::Json(const Json& other) : Json() {
+  std::visit([&](auto copy) { value_ = std::move(copy); }, other.value_);
+}
+
 Json::Json(std::initializer_list<std::pair<const char*, Json>> members) : value_(Object()) {
   auto& object = std::get<Object>(value_);
   object.reserve(members.size());

@@ -32,6 +32,10 @@ class Json {
   using Object = std::vector<Member>;  // in the order written
 
   Json() = default;
+  Json(Json&&) noexcept = default;
+  Json& operator=(Json&&) noexcept = default;
+  Json(const Json& other);
+  Json& operator=(const Json& other) { return *this = Json(other); }
   Json(std::nullptr_t) {}                               // NOLINT(google-explicit-constructor)
   template <std::same_as<bool> T>                       // pointers must not become booleans
   Json(T v) : value_(v) {}                              // NOLINT(google-explicit-constructor)
