@@ -131,17 +131,22 @@ Status read_manifest(const std::shared_ptr<Runtime>& runtime, const Container& f
 
 Result<std::unique_ptr<Generation>> Generation::open(const std::shared_ptr<Runtime>& runtime, const std::string& path) {
   GYR_ASSIGN(std::shared_ptr<const Container> file, Container::open(path));
+  return read(runtime, *file, path);
+}
+
+Result<std::unique_ptr<Generation>> Generation::read(const std::shared_ptr<Runtime>& runtime, const Container& file,
+                                                     const std::string& path) {
   auto g = std::make_unique<Generation>();
   g->path = path;
-  GYR_TRY(stored(read_manifest(runtime, *file, g.get()), path));
+  GYR_TRY(stored(read_manifest(runtime, file, g.get()), path));
   for (const auto& [name, table] : g->components.tables) {
     GYR_ASSIGN(g->rows_at_open[name], row_times(*table));
   }
   return g;
 }
 
-Status Generation::save(const Components& components, const Json& pipeline, const Json& metadata,
-                        const std::string& path) {
+Status Generation::write(const Components& components, const Json& pipeline, const Json& metadata,
+                         ContainerWriter* file) {
   auto bound = Pipeline::create(pipeline.dump(), components);
   if (!bound.ok()) return std::move(bound.status());
   Json list = Json::array();
@@ -153,13 +158,18 @@ Status Generation::save(const Components& components, const Json& pipeline, cons
   Json manifest = {{"version", 1}, {"components", list}, {"pipeline", pipeline}};
   if (!metadata.is_null()) manifest["metadata"] = metadata;
   std::string text = manifest.dump();
+  GYR_TRY(file->add(kManifest, kManifestKind, std::vector<uint8_t>(text.begin(), text.end())));
+  GYR_TRY(save_components(components.workflows, file));
+  GYR_TRY(save_components(components.tables, file));
+  GYR_TRY(save_components(components.indexes, file));
+  GYR_TRY(save_components(components.models, file));
+  return save_components(components.ids, file);
+}
+
+Status Generation::save(const Components& components, const Json& pipeline, const Json& metadata,
+                        const std::string& path) {
   ContainerWriter file;
-  GYR_TRY(file.add(kManifest, kManifestKind, std::vector<uint8_t>(text.begin(), text.end())));
-  GYR_TRY(save_components(components.workflows, &file));
-  GYR_TRY(save_components(components.tables, &file));
-  GYR_TRY(save_components(components.indexes, &file));
-  GYR_TRY(save_components(components.models, &file));
-  GYR_TRY(save_components(components.ids, &file));
+  GYR_TRY(write(components, pipeline, metadata, &file));
   return file.save(path);
 }
 

@@ -27,7 +27,11 @@ struct Generation {
 
   // Reads, checks and binds everything; nothing of a bad file stays.
   static Result<std::unique_ptr<Generation>> open(const std::shared_ptr<Runtime>& runtime, const std::string& path);
-  // Writes components, pipeline and metadata as one file, after binding them once as a check.
+  // The same from a container that is open already; `path` names it in messages.
+  static Result<std::unique_ptr<Generation>> read(const std::shared_ptr<Runtime>& runtime, const Container& file,
+                                                  const std::string& path);
+  // Puts components, pipeline and metadata into one file, after binding them once as a check.
+  static Status write(const Components& components, const Json& pipeline, const Json& metadata, ContainerWriter* file);
   static Status save(const Components& components, const Json& pipeline, const Json& metadata, const std::string& path);
 
   Json describe() const;
