@@ -45,6 +45,8 @@ class Index {
   virtual Status search(const Query& query, Scratch* scratch, gyr_task* task, int64_t* out_ids, float* out_scores,
                         uint32_t* out_counts) const = 0;
   virtual void slots(const int64_t* ids, uint64_t n, int64_t* out) const = 0;
+  // Whether a live vector has an id outside of [0, end), and one such id: ids may have to be positions in a list.
+  virtual bool find_id_beyond(uint64_t end, int64_t* id) const = 0;
   virtual void fill_info(gyr_index_info* info) const = 0;
   virtual Status save(ContainerWriter* file, std::string_view name) const = 0;
 };

@@ -128,6 +128,13 @@ void VectorIndex::slots(const int64_t* ids, uint64_t n, int64_t* out) const {
   }
 }
 
+bool VectorIndex::find_id_beyond(uint64_t end, int64_t* id) const {
+  std::shared_lock shared(gate_);
+  for (uint32_t slot = 0; slot < store_.slots(); slot++)
+    if (store_.is_alive(slot) && uint64_t(store_.ids[slot]) >= end) return *id = store_.ids[slot], true;
+  return false;
+}
+
 void VectorIndex::fill_info(gyr_index_info* info) const {
   std::shared_lock shared(gate_);
   info->dim = store_.dim;

@@ -59,6 +59,7 @@ class VectorIndex final : public Index {
   Status search(const Query& query, Scratch* scratch, gyr_task* task, int64_t* out_ids, float* out_scores,
                 uint32_t* out_counts) const override;
   void slots(const int64_t* ids, uint64_t n, int64_t* out) const override;
+  bool find_id_beyond(uint64_t end, int64_t* id) const override;
   void fill_info(gyr_index_info* info) const override;
   Status save(ContainerWriter* file, std::string_view name) const override;
   Status read(std::span<const uint8_t> bytes, const char* name);  // into an empty index

@@ -108,6 +108,13 @@ BoundStage bind_retrieve(SpecReader* spec, Binder* b, const std::string& seen) {
                 b->query_dim ? "" : " (add an encode stage with a model)");
   if (!ids.empty()) {
     GYR_ASSIGN(stage->item_ids, find_component(b->components->ids, ids, "id list", spec->path("ids")));
+    int64_t label = 0;
+    if (stage->index->find_id_beyond(stage->item_ids->size(), &label))
+      return fail(GYR_E_INVALID_ARGUMENT, "pipeline",
+                  "%s: index \"%s\" has the label %lld, id list \"%s\" has %llu ids; a label must be the position of "
+                  "its id in the list (0 is the first), so build the index with those",
+                  spec->path("ids").c_str(), index.c_str(), (long long)label, ids.c_str(),
+                  (unsigned long long)stage->item_ids->size());
   }
   stage->k = uint32_t(k);
   stage->effort = uint32_t(effort);

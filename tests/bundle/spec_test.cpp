@@ -145,6 +145,18 @@ TEST(StringCatalogue, OriginalIdsInAndOut) {
   EXPECT_NE(error_of(kPipeline, c).find("\"seen\" must be a list of int64 item ids, it is a list of string"),
             std::string::npos)
       << error_of(kPipeline, c);
+
+  // A label beyond the list is found when the graph is bound, not by the first request that meets it.
+  EXPECT_EQ(error_of(graph, c), "");
+  for (int64_t label : {int64_t(kItems), int64_t(-1)}) {
+    ok(index->upsert(&label, vectors.data(), 1, nullptr));
+    std::string expected = "stages[2].ids: index \"items_index\" has the label " + std::to_string(label) +
+                           ", id list \"item_ids\" has 200 ids";
+    EXPECT_NE(error_of(graph, c).find(expected), std::string::npos) << error_of(graph, c);
+    uint64_t removed = 0;
+    ok(index->remove(&label, 1, &removed));
+    EXPECT_EQ(error_of(graph, c), "");
+  }
 }
 
 }  // namespace
