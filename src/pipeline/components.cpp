@@ -27,7 +27,8 @@ Result<std::shared_ptr<const IdList>> IdList::load(const Container& file, std::s
   bool good = !o.empty() && o.front() == 0 && o.back() == int64_t(list->chars_.size());
   for (size_t i = 1; good && i < o.size(); i++) good = o[i - 1] <= o[i];
   if (!good) return fail(GYR_E_CORRUPT, "bundle", "%.*s: offsets are not monotone", int(name.size()), name.data());
-  GYR_TRY(list->index());
+  Status indexed = list->index();
+  if (!indexed.ok()) return fail(GYR_E_CORRUPT, "bundle", "%.*s: %s", int(name.size()), name.data(), indexed.message());
   return std::shared_ptr<const IdList>(std::move(list));
 }
 
