@@ -3,6 +3,8 @@
 //
 // GYR_KILL_SECONDS is the time of each test, 2 by default:
 //   GYR_KILL_SECONDS=600 build/dev/tests/test_iofault --gtest_filter='Kill*'
+#include <poll.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -21,7 +23,7 @@ double seconds() {
   return text ? std::max(1.0, std::atof(text)) : 2;
 }
 
-// What a writer tells before it is killed: versions, in order, through a pipe.
+// What a writer tells before it is killed, through a pipe: the version it starts from, then each one it has saved.
 class Reports {
  public:
   Reports() { EXPECT_EQ(pipe(fds_), 0); }
@@ -31,6 +33,11 @@ class Reports {
   Reports(const Reports&) = delete;
   void say(int64_t version) const {
     if (write(fds_[1], &version, sizeof version) != sizeof version) _exit(4);
+  }
+  // Waits until the child has said anything at all.
+  bool heard() const {
+    pollfd p = {fds_[0], POLLIN, 0};
+    return poll(&p, 1, 60'000) == 1;
   }
   // The last word, when everybody who could speak is dead; `otherwise` when there was none.
   int64_t last(int64_t otherwise) {
@@ -68,8 +75,9 @@ class Kill : public testing::Test {
         writer(reports, version);
         return 5;
       });
-      // Mostly in the middle of the saving, now and then while the process is still starting.
-      std::this_thread::sleep_for(std::chrono::microseconds(2000 + random.below(random.below(8) ? 120'000 : 15'000)));
+      // Now and then while the process is still starting, mostly in the middle of the saving.
+      if (random.below(8)) ASSERT_TRUE(reports.heard());
+      std::this_thread::sleep_for(std::chrono::microseconds(random.below(100'000)));
       kill(pid, SIGKILL);
       ASSERT_EQ(wait_child(pid), -SIGKILL) << "the writer failed by itself";
       t.kills++;
@@ -81,9 +89,7 @@ class Kill : public testing::Test {
       version = there;
     }
     for (auto& name : folder_.names()) t.leftovers += name.starts_with(".gyr-");
-    if (seconds() >= 2) {
-      EXPECT_GE(t.saves, t.kills / 4);
-    }  // the kills come while there is something to disturb
+    EXPECT_GT(t.saves, 0);
     std::printf("%s: %d kills, %lld saves, file as reported %d, one ahead %d, temporary files left %zu\n", what,
                 t.kills, (long long)t.saves, t.kept, t.advanced, t.leftovers);
   }
@@ -163,6 +169,7 @@ TEST_F(KillTable, SavesAndUpserts) {
         gyr_runtime* rt = runtime();
         gyr_table* table = nullptr;
         must(gyr_table_create(rt, kSchema, &table, &err_));
+        reports.say(version);
         std::thread live([&] {
           for (int64_t n = 0;; n++)
             upsert(table, kRows + n % 500, n), std::this_thread::sleep_for(std::chrono::microseconds(50));
@@ -198,9 +205,10 @@ TEST_F(KillTable, SeveralProcessesSaveToOnePath) {
   for (int w = 0; w < kWriters; w++) pids[w] = start(w);
   int kills = 0, reads = 0, changes = 0;
   int64_t before = 0;
-  std::vector<int> seen(kWriters);
-  auto end = Clock::now() + std::chrono::duration<double>(seconds());
-  while ((Clock::now() < end || !fs::exists(path_)) && !HasFailure()) {
+  std::vector<int> seen(kWriters), seen_alive(kWriters);  // in all; since the process was started
+  auto all_seen = [&] { return *std::min_element(seen.begin(), seen.end()) > 0; };
+  auto end = Clock::now() + std::chrono::duration<double>(seconds()), latest = end + std::chrono::seconds(60);
+  while ((Clock::now() < end || (!all_seen() && Clock::now() < latest)) && !HasFailure()) {
     std::this_thread::sleep_for(std::chrono::microseconds(random.below(20'000)));
     if (fs::exists(path_)) {
       int64_t version = read();
@@ -208,21 +216,23 @@ TEST_F(KillTable, SeveralProcessesSaveToOnePath) {
       ASSERT_GE(version, kOwn);
       ASSERT_LT(version / kOwn, kWriters + 1);
       seen[size_t(version / kOwn - 1)]++;
+      seen_alive[size_t(version / kOwn - 1)]++;
       changes += version != before;
       before = version;
     }
-    if (random.below(4)) continue;
     size_t victim = random.below(kWriters);
+    if (random.below(3) || !seen_alive[victim]) continue;  // on a slow machine, too, every process comes to save
     kill(pids[victim], SIGKILL);
     ASSERT_EQ(wait_child(pids[victim]), -SIGKILL) << "a writer failed by itself";
     kills++;
+    seen_alive[victim] = 0;
     pids[victim] = start(int64_t(victim));
   }
   for (pid_t pid : pids) {
     kill(pid, SIGKILL);
     EXPECT_EQ(wait_child(pid), -SIGKILL) << "a writer failed by itself";
   }
-  EXPECT_GT(changes, reads / 4);
+  EXPECT_GE(changes, kWriters);
   for (int n : seen) EXPECT_GT(n, 0);
   std::printf("one path: %d kills, %d reads, %d of them new, by writer %d %d %d\n", kills, reads, changes, seen[0],
               seen[1], seen[2]);
@@ -245,6 +255,7 @@ TEST_F(KillIndex, SavesAndUpserts) {
         gyr_runtime* rt = runtime();
         gyr_index* index = nullptr;
         must(gyr_index_create(rt, &options, &index, &err_));
+        reports.say(version);
         std::vector<float> vectors(kRows * kDim);
         std::vector<int64_t> ids(kRows);
         for (;;) {
@@ -331,6 +342,7 @@ TEST_F(KillBundle, SavesPublishesAndUpserts) {
       "bundle",
       [&](const Reports& reports, int64_t version) {
         Objects o(base);
+        reports.say(version);
         for (;;) {
           o.set_version(++version);
           o.must(gyr_bundle_builder_save(o.builder, path_.c_str(), &o.err));
