@@ -110,7 +110,7 @@ GYR_API gyr_status gyr_bundle_builder_set_pipeline(gyr_bundle_builder *builder, 
  * @since 0.1 */
 GYR_API gyr_status gyr_bundle_builder_set_metadata(gyr_bundle_builder *builder, const char *json,
                                                    gyr_error *err) GYR_NOEXCEPT;
-/** Checks that everything fits together and writes the file atomically; a failed save leaves an old file whole.
+/** Checks that everything fits together and writes the file atomically; docs/format.md says what a crash leaves.
  * @param builder the builder
  * @param path file
  * @param err nullable

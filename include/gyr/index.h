@@ -134,11 +134,11 @@ typedef struct gyr_index_info {
  * @since 0.1 */
 GYR_API gyr_status gyr_index_get_info(const gyr_index *index, gyr_index_info *out, gyr_error *err) GYR_NOEXCEPT;
 
-/** Saves to a file, atomically.
+/** Saves to a file, atomically; docs/format.md says what a crash or a killed process leaves.
  * @param index the index
  * @param path file
  * @param err nullable
- * @return GYR_OK, IO, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT (path), IO, OUT_OF_MEMORY
  * @ownership none
  * @threadsafe any
  * @blocking writes and syncs a file
@@ -150,7 +150,7 @@ GYR_API gyr_status gyr_index_save(const gyr_index *index, const char *path, gyr_
  * @param path file
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, NOT_FOUND (no such file), IO, CORRUPT, FORMAT_TOO_NEW, OUT_OF_MEMORY, RESOURCE_EXHAUSTED
+ * @return GYR_OK, INVALID_ARGUMENT (path), NOT_FOUND (no file), IO, CORRUPT, FORMAT_TOO_NEW, OUT_OF_MEMORY, RESOURCE_EXHAUSTED
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking reads a file

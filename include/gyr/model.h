@@ -166,11 +166,11 @@ GYR_API gyr_status gyr_model_recommend(const gyr_model *model, const int64_t *it
 GYR_API gyr_status gyr_model_describe(const gyr_model *model, char *buffer, uint64_t capacity, uint64_t *size,
                                       gyr_error *err) GYR_NOEXCEPT;
 
-/** Saves to a file, atomically.
+/** Saves to a file, atomically; docs/format.md says what a crash or a killed process leaves.
  * @param model the model
  * @param path file
  * @param err nullable
- * @return GYR_OK, IO, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT (path), IO, OUT_OF_MEMORY
  * @ownership none
  * @threadsafe any
  * @blocking writes and syncs a file
@@ -182,7 +182,7 @@ GYR_API gyr_status gyr_model_save(const gyr_model *model, const char *path, gyr_
  * @param path file
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, NOT_FOUND (no such file), IO, CORRUPT, FORMAT_TOO_NEW, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT (path), NOT_FOUND (no file), IO, CORRUPT, FORMAT_TOO_NEW, OUT_OF_MEMORY
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking reads a file

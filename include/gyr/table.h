@@ -146,11 +146,11 @@ GYR_API gyr_status gyr_table_get_info(const gyr_table *table, gyr_table_info *ou
  * @since 0.1 */
 GYR_API gyr_status gyr_table_export(const gyr_table *table, struct ArrowArrayStream *out, gyr_error *err) GYR_NOEXCEPT;
 
-/** Saves to a file, atomically.
+/** Saves to a file, atomically; docs/format.md says what a crash or a killed process leaves.
  * @param table the table
  * @param path file
  * @param err nullable
- * @return GYR_OK, IO, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT (path), IO, OUT_OF_MEMORY
  * @ownership none
  * @threadsafe any
  * @blocking writes and syncs a file
@@ -162,7 +162,7 @@ GYR_API gyr_status gyr_table_save(const gyr_table *table, const char *path, gyr_
  * @param path file
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, NOT_FOUND (no such file), IO, CORRUPT, FORMAT_TOO_NEW, OUT_OF_MEMORY, RESOURCE_EXHAUSTED
+ * @return GYR_OK, INVALID_ARGUMENT (path), NOT_FOUND (no file), IO, CORRUPT, FORMAT_TOO_NEW, OUT_OF_MEMORY, RESOURCE_EXHAUSTED
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking reads a file

@@ -140,11 +140,11 @@ GYR_API gyr_status gyr_workflow_schema(const gyr_workflow *workflow, char *buffe
 GYR_API gyr_status gyr_workflow_decode(const gyr_workflow *workflow, const char *column, int64_t code, gyr_value *out,
                                        gyr_error *err) GYR_NOEXCEPT;
 
-/** Saves graph and statistics to a file, atomically; a failed save leaves the old file whole.
+/** Saves graph and statistics to a file, atomically; docs/format.md says what a crash or a killed process leaves.
  * @param workflow the workflow, fitted or between passes
  * @param path file
  * @param err nullable
- * @return GYR_OK, IO, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT (path), IO, OUT_OF_MEMORY
  * @ownership none
  * @threadsafe any
  * @blocking writes and syncs a file
@@ -156,7 +156,7 @@ GYR_API gyr_status gyr_workflow_save(const gyr_workflow *workflow, const char *p
  * @param path file
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, NOT_FOUND (no such file), IO, CORRUPT, FORMAT_TOO_NEW, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT (path), NOT_FOUND (no file), IO, CORRUPT, FORMAT_TOO_NEW, OUT_OF_MEMORY
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking reads a file

@@ -76,7 +76,9 @@ class Kill : public testing::Test {
         return 5;
       });
       // Now and then while the process is still starting, mostly in the middle of the saving.
-      if (random.below(8)) ASSERT_TRUE(reports.heard());
+      if (random.below(8)) {
+        ASSERT_TRUE(reports.heard());
+      }
       std::this_thread::sleep_for(std::chrono::microseconds(random.below(100'000)));
       kill(pid, SIGKILL);
       ASSERT_EQ(wait_child(pid), -SIGKILL) << "the writer failed by itself";
