@@ -41,11 +41,12 @@ Status backend_error(const gyr_error& err, gyr_status code) {
 
 Result<std::shared_ptr<Device>> open_device(std::shared_ptr<Backend> backend, uint32_t ordinal,
                                             const gyr_device_info& info) {
-  gyr_backend_device* handle = nullptr;
+  auto device = std::make_shared<Device>(std::move(backend), info);  // before there is something to close
+  const gyr_backend_api& api = device->api();
   gyr_error err = GYR_ERROR_INIT;
-  if (gyr_status code = backend->api().device_open(backend->api().backend, ordinal, &handle, &err); code != GYR_OK)
+  if (gyr_status code = api.device_open(api.backend, ordinal, device->out(), &err); code != GYR_OK)
     return backend_error(err, code);
-  return std::make_shared<Device>(std::move(backend), handle, info);
+  return device;
 }
 
 // Which of the backend's devices the selector means; -1 when none does.

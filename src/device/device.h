@@ -13,19 +13,22 @@ namespace gyr {
 // One opened device of one backend. Runtime::device() points to it.
 class Device {
  public:
-  Device(std::shared_ptr<Backend> backend, gyr_backend_device* handle, gyr_device_info info)
-      : backend_(std::move(backend)), handle_(handle), info_(info) {}
-  ~Device() { backend_->api().device_close(handle_); }
+  // Not open yet: device_open fills out().
+  Device(std::shared_ptr<Backend> backend, const gyr_device_info& info) : backend_(std::move(backend)), info_(info) {}
+  ~Device() {
+    if (handle_) api().device_close(handle_);
+  }
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
   const gyr_backend_api& api() const { return backend_->api(); }
   gyr_backend_device* handle() const { return handle_; }
+  gyr_backend_device** out() { return &handle_; }
   const gyr_device_info& info() const { return info_; }
 
  private:
   std::shared_ptr<Backend> backend_;
-  gyr_backend_device* handle_;
+  gyr_backend_device* handle_ = nullptr;
   gyr_device_info info_;
 };
 

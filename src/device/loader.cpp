@@ -111,8 +111,8 @@ Status Backend::enter(gyr_backend_entry entry, BackendState* state) {
   gyr_error err = GYR_ERROR_INIT;
   *state = BackendState::kRefused;
   if (gyr_status code = entry(&host_, &filled, &err); code != GYR_OK)
-    return fail(GYR_E_BACKEND_UNAVAILABLE, "device", "'%s' refused to start: %s (%s)", path_.c_str(), err.message,
-                gyr_status_name(code));
+    return fail(code == GYR_E_OUT_OF_MEMORY ? code : GYR_E_BACKEND_UNAVAILABLE, "device",
+                "'%s' refused to start: %s (%s)", path_.c_str(), err.message, gyr_status_name(code));
   if (!same_abi(filled.abi_major, filled.abi_minor)) {
     *state = BackendState::kWrongAbi;
     return fail(GYR_E_BACKEND_UNAVAILABLE, "device", "'%s' speaks backend interface %u.%u, this library %s",
