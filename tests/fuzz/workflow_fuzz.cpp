@@ -1,23 +1,14 @@
-// Any text as a workflow graph: refused with a message, or a workflow that describes itself.
-#include <cstdint>
-
-#include "exec/runtime.h"
-#include "workflow/workflow.h"
+// Any bytes as a saved workflow (section WFL1): refused, or a workflow that works and saves what it is.
+#include "tests/fuzz/use_workflow.h"
 
 using namespace gyr;
+using namespace gyr::fuzz;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const std::shared_ptr<Runtime> runtime = [] {
-    gyr_runtime_options o{};
-    o.struct_size = sizeof o;
-    o.threads = 1;
-    return std::move(*Runtime::create(o));
-  }();
-  auto w = Workflow::create(runtime, {reinterpret_cast<const char*>(data), size});
-  if (!w.ok()) {
-    if (!*w.status().message()) __builtin_trap();
-    return 0;
-  }
-  if ((*w)->describe().empty()) __builtin_trap();
+  auto w = load_workflow(*section({data, data + size}, "WFL1"));
+  if (!w.ok())
+    refused_stored(w.status());
+  else
+    use_workflow(w->get());
   return 0;
 }
