@@ -14,7 +14,7 @@ programs=$(for t in $targets; do echo "fuzz_$t"; done)
 if [ -z "${FUZZ_NO_BUILD:-}" ]; then
   cmake --preset fuzz > /dev/null
   # shellcheck disable=SC2086
-  cmake --build $out --target $programs > $out/build.log || { tail -30 $out/build.log; exit 2; }
+  nice -n 5 cmake --build $out -j 2 --target $programs > $out/build.log || { tail -30 $out/build.log; exit 2; }
 fi
 
 # CPU seconds of a child so far (user and system, in ticks of 1/100 s); fails when it has ended.
