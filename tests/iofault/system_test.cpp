@@ -3,6 +3,7 @@
 
 #include "tests/iofault/objects.h"
 #include "tests/support/file_faults.h"
+#include "tests/support/knobs.h"
 
 namespace gyr::test {
 namespace {
@@ -34,6 +35,7 @@ Made make(const char* device) {
 constexpr Trouble kTroubles[] = {Trouble::kError, Trouble::kInterrupt, Trouble::kShort, Trouble::kEnd};
 
 TEST(System, ARuntimeNeedsNoFileToBeReadable) {
+  GYR_SKIP_UNDER("GYR_TEST_THREADS");
   ASSERT_EQ(make("cpu").status, GYR_OK);
   for (Trouble trouble : kTroubles)
     for (bool persistent : {false, true}) {

@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "exec/memory.h"
+#include "tests/support/knobs.h"
 
 namespace gyr {
 namespace {
@@ -32,6 +33,7 @@ uint64_t value_of(const Row* row) {
 
 // Random operations against std::map; every kind of hash, so also one long collision chain.
 void run_model(KeyedRows::Hash hash, int64_t ids, int steps) {
+  bool one_hash = hash || std::getenv("GYR_TEST_HASH");
   Memory memory(0, nullptr);
   {
     KeyedRows store(&memory, {.hash = hash});
@@ -76,7 +78,7 @@ void run_model(KeyedRows::Hash hash, int64_t ids, int steps) {
     uint64_t last = 0;
     for (uint64_t cursor = 0; cursor != KeyedRows::kScanEnd;) {
       store.scan(&cursor, 7, &batch);
-      ASSERT_TRUE(hash || batch.size() <= 7u);
+      ASSERT_TRUE(one_hash || batch.size() <= 7u);
       for (const Row* row : batch) {
         ASSERT_GE(row->hash, last);
         last = row->hash;
@@ -132,6 +134,7 @@ TEST(KeyedRows, BudgetLeavesItConsistent) {
 
 // Rows repeat one word: a reader that sees two different ones saw a torn or freed row.
 TEST(KeyedRows, ReadersSeeWholeRowsUnderWriters) {
+  GYR_SKIP_UNDER("GYR_TEST_HASH");  // too many keys for one chain
   constexpr int64_t kIds = 600;
   constexpr size_t kWords = 8;
   Memory memory(0, nullptr);
