@@ -71,7 +71,7 @@ run hash-constant "env GYR_TEST_HASH=constant" "$keyed"
 run capacity-1 "env GYR_TEST_CAPACITY=1" "$keyed model pipeline exec"
 run mmap-off "env GYR_TEST_MMAP=off" "io model bundle capi"
 # The library asks for no huge pages; a host may have them on or off for its whole process.
-run huge-pages-always "env GLIBC_TUNABLES=glibc.malloc.hugetlb=1" "table cache index bundle"
+run huge-pages-always "env GLIBC_TUNABLES=glibc.malloc.hugetlb=1" "table cache bundle"
 cat > "$results/without-huge-pages" <<'END'
 #!/usr/bin/env python3
 import ctypes, os, sys
@@ -80,7 +80,7 @@ if ctypes.CDLL(None).prctl(41, 1, 0, 0, 0):  # PR_SET_THP_DISABLE, kept by child
 os.execvp(sys.argv[1], sys.argv[1:])
 END
 chmod +x "$results/without-huge-pages"
-run huge-pages-never "$results/without-huge-pages" "table cache index bundle"
+run huge-pages-never "$results/without-huge-pages" "table cache bundle"
 # Broken plugins: what goes wrong is tested in capi and device; everything else must not notice.
 for way in no_note note_abi table_abi no_symbol refuses incomplete missing_dependency lost; do
   run "plugin-$way" "env GYR_BACKEND_DIR=$build/tests/device/fakes/$way" "exec capi"

@@ -238,7 +238,7 @@ TEST(Files, OtherFilesAreNoModels) {
   ContainerWriter file;
   ASSERT_TRUE(ok(file.add("m", "WFL1", {1, 2, 3})));
   EXPECT_EQ(loaded(rt, *file.serialize()).status().code(), GYR_E_CORRUPT);
-  EXPECT_EQ(loaded(rt, *ContainerWriter().serialize()).status().code(), GYR_E_NOT_FOUND);
+  EXPECT_EQ(loaded(rt, *ContainerWriter().serialize()).status().code(), GYR_E_CORRUPT);
 }
 
 TEST(Training, RefusesRowsNamingColumnAndRow) {
