@@ -15,7 +15,7 @@ namespace {
 #if defined(__SANITIZE_ADDRESS__)
 constexpr int64_t kDense = 24, kSparse = 24;
 #else
-constexpr int64_t kDense = 64, kSparse = 64;
+constexpr int64_t kDense = 200, kSparse = 100;
 #endif
 
 bool full() {
