@@ -118,8 +118,9 @@ def read_function(node):
     return {"name": node["name"], "return": read_type(returned), "params": params, "doc": read_doc(node)}
 
 
-def read_enum(node, type_name):
-    """type_name is the typedef that stands before the enum, None for a set of flags or values."""
+def read_enum(node, type_name, type_doc):
+    """type_name is the typedef that stands before the enum, None for a set of flags or values. The typedef bears the
+    description of both."""
     values, following = [], 0
     for child in node["inner"]:
         if child["kind"] != "EnumConstantDecl":
@@ -129,12 +130,12 @@ def read_enum(node, type_name):
                 following = int(expression["value"])
         values.append({"name": child["name"], "value": following, "doc": read_doc(child).get("brief", "")})
         following += 1
-    return {"type": type_name, "doc": read_doc(node).get("brief", ""), "values": values}
+    return {"type": type_name, "doc": read_doc(node).get("brief", type_doc), "values": values}
 
 
 def read_api(clang):
     api = {"constants": read_macros(clang), "typedefs": {}, "enums": [], "handles": [], "structs": [], "functions": []}
-    declared, defined, last_typedef = {}, set(), None
+    declared, defined, last_typedef, typedef_doc = {}, set(), None, ""
     for node in read_ast(clang):
         name, kind = node.get("name", ""), node["kind"]
         ours = name.startswith(("gyr_", "Arrow"))
@@ -147,13 +148,13 @@ def read_api(clang):
             declared.setdefault(name, None)
         elif kind == "TypedefDecl" and ours and node["type"]["qualType"] in SCALARS:
             api["typedefs"][name] = node["type"]["qualType"]
-            last_typedef = name
+            last_typedef, typedef_doc = name, read_doc(node).get("brief", "")
             continue  # an enum that follows at once lists its values
         elif kind == "TypedefDecl" and name in declared and declared[name] is None:
             declared[name] = read_doc(node).get("brief", "")
         elif kind == "EnumDecl" and any(child.get("name", "").startswith("GYR_") for child in node["inner"]):
-            api["enums"].append(read_enum(node, last_typedef))
-        last_typedef = None
+            api["enums"].append(read_enum(node, last_typedef, typedef_doc))
+        last_typedef, typedef_doc = None, ""
     api["handles"] = [{"name": name, "doc": doc or ""} for name, doc in sorted(declared.items()) if name not in defined]
     api["functions"].sort(key=lambda function: function["name"])
     return api

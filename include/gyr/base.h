@@ -77,12 +77,12 @@ typedef struct gyr_error {
   char message[480];    /**< what, where, and what to do; always NUL-terminated */
 } gyr_error;
 
-#define GYR_ERROR_INIT {(uint32_t)sizeof(gyr_error), 0, 0, 0, {0}, {0}}
+#define GYR_ERROR_INIT {sizeof(gyr_error), 0, 0, 0, {0}, {0}}
 
 /** Borrowed UTF-8 bytes, not necessarily NUL-terminated. */
 typedef struct gyr_str {
-  const char *data;
-  uint64_t len;
+  const char *data; /**< NULL is allowed when len is 0 */
+  uint64_t len;     /**< bytes, without any NUL */
 } gyr_str;
 
 /** Name of a status, e.g. "GYR_E_IO"; "GYR_E_UNKNOWN" for any other number.

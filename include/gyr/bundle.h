@@ -12,7 +12,9 @@
 extern "C" {
 #endif
 
+/** A live bundle: the generation that serves, and the one before. */
 typedef struct gyr_bundle gyr_bundle;
+/** Collects components and writes a bundle file. */
 typedef struct gyr_bundle_builder gyr_bundle_builder;
 
 /** Creates a builder.

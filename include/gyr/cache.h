@@ -9,25 +9,33 @@
 extern "C" {
 #endif
 
+/** A cache of embedding rows. */
 typedef struct gyr_cache gyr_cache;
 
+/** What keys are. */
 typedef int32_t gyr_cache_keys;
-enum { GYR_CACHE_HASHED = 0, GYR_CACHE_DENSE = 1 /**< keys are row numbers 0..capacity-1 */ };
+enum {
+  GYR_CACHE_HASHED = 0, /**< any int64 */
+  GYR_CACHE_DENSE = 1   /**< row numbers 0..capacity-1 */
+};
 
+/** What a missing row reads as. */
 typedef int32_t gyr_cache_miss;
 enum {
   GYR_CACHE_MISS_ZERO = 0,   /**< missing rows read as zeros, flagged GYR_VALUE_MISSING */
   GYR_CACHE_MISS_DEFAULT = 1 /**< missing rows read as the default row, flagged GYR_VALUE_DEFAULT */
 };
 
+/** How the rows of a bag become one. */
 typedef int32_t gyr_pooling;
 enum { GYR_POOLING_SUM = 1, GYR_POOLING_MEAN = 2 };
 
+/** How a cache is made. */
 typedef struct gyr_cache_options {
   uint32_t struct_size;
   uint32_t dim;             /**< floats per row, 1..65536 */
   gyr_cache_keys keys;      /**< hashed or dense */
-  gyr_cache_miss miss;
+  gyr_cache_miss miss;      /**< zeros or the default row */
   uint64_t capacity;        /**< dense: number of rows; hashed: expected rows (grows) */
   const float *default_row; /**< [dim], needed for GYR_CACHE_MISS_DEFAULT; copied */
 } gyr_cache_options;
@@ -107,13 +115,14 @@ GYR_API gyr_status gyr_cache_get(const gyr_cache *cache, const int64_t *keys, ui
 GYR_API gyr_status gyr_cache_pool(const gyr_cache *cache, const int64_t *keys, const int64_t *offsets, uint64_t bags,
                                   gyr_pooling pooling, float *out, uint8_t *status, gyr_error *err) GYR_NOEXCEPT;
 
+/** Facts about a cache. */
 typedef struct gyr_cache_info {
   uint32_t struct_size;
-  uint32_t dim;
-  uint64_t rows;
-  uint64_t bytes;
+  uint32_t dim;     /**< floats per row */
+  uint64_t rows;    /**< present now */
+  uint64_t bytes;   /**< memory in use */
   uint64_t hits;    /**< keys found since creation, approximate under concurrency */
-  uint64_t misses;
+  uint64_t misses;  /**< keys not found, likewise */
 } gyr_cache_info;
 
 /** Facts about a cache.

@@ -87,7 +87,7 @@ enum {
 typedef struct gyr_keys {
   uint32_t struct_size;
   gyr_dtype dtype;         /**< GYR_DTYPE_INT64 or GYR_DTYPE_STRING */
-  uint64_t count;
+  uint64_t count;          /**< number of keys */
   const int64_t *ints;     /**< [count] when INT64 */
   const gyr_str *strings;  /**< [count] when STRING */
 } gyr_keys;
@@ -99,8 +99,8 @@ typedef struct gyr_value {
   int64_t i;              /**< integers, bool, timestamp */
   double f;               /**< floats */
   gyr_str s;              /**< string */
-  const void *list;
-  uint64_t count;
+  const void *list;       /**< elements when is_list is 1 */
+  uint64_t count;         /**< number of elements */
 } gyr_value;
 
 #ifdef __cplusplus

@@ -10,12 +10,14 @@
 extern "C" {
 #endif
 
+/** A CPU, a whole GPU, or a MIG slice of one. */
 typedef int32_t gyr_device_kind;
 enum { GYR_DEVICE_CPU = 1, GYR_DEVICE_GPU = 2, GYR_DEVICE_MIG = 3 };
 
+/** One device. */
 typedef struct gyr_device_info {
   uint32_t struct_size;
-  gyr_device_kind kind;
+  gyr_device_kind kind;   /**< what it is */
   char selector[64];      /**< what gyr_runtime_options.device takes */
   char name[96];          /**< product or CPU model name */
   char uuid[64];          /**< empty for the CPU */

@@ -10,19 +10,23 @@
 extern "C" {
 #endif
 
+/** A nearest-neighbour index. */
 typedef struct gyr_index gyr_index;
 
+/** What nearest means. */
 typedef int32_t gyr_metric;
 enum { GYR_METRIC_DEFAULT = 0 /**< inner product */, GYR_METRIC_IP = 1, GYR_METRIC_COSINE = 2, GYR_METRIC_L2 = 3 };
 
+/** How an index finds its answers: exact scans every vector, graph (HNSW) walks links. */
 typedef int32_t gyr_index_kind;
 enum { GYR_INDEX_DEFAULT = 0 /**< graph */, GYR_INDEX_EXACT = 1, GYR_INDEX_GRAPH = 2 };
 
+/** How an index is made; zero is the default of every field but dim. */
 typedef struct gyr_index_options {
   uint32_t struct_size;
   uint32_t dim;             /**< 1..65536 */
-  gyr_metric metric;
-  gyr_index_kind kind;
+  gyr_metric metric;        /**< what the scores are */
+  gyr_index_kind kind;      /**< graph or exact */
   uint32_t degree;          /**< graph: links per node on the base layer / 2; 0 = 16 (4..128) */
   uint32_t build_effort;    /**< graph: candidates while inserting; 0 = 200 */
   uint64_t seed;            /**< 0 = fixed default; same input, same graph */
@@ -72,11 +76,12 @@ GYR_API gyr_status gyr_index_upsert(gyr_index *index, const int64_t *ids, const 
 GYR_API gyr_status gyr_index_delete(gyr_index *index, const int64_t *ids, uint64_t n, uint64_t *deleted,
                                     gyr_error *err) GYR_NOEXCEPT;
 
+/** One search for a batch of queries. */
 typedef struct gyr_search_args {
   uint32_t struct_size;
   uint32_t k;               /**< 1..65536 */
   const float *queries;     /**< [n, dim] row-major, finite, norms up to 1e18; not all zero under cosine */
-  uint64_t n;
+  uint64_t n;               /**< queries */
   uint32_t effort;          /**< graph: candidate pool; 0 = max(2k, 64), less than k acts as k. More = better recall, slower */
   uint32_t exact;           /**< 1 = scan everything */
   const uint64_t *filter;   /**< bitmap over slots (see gyr_index_slots), bit set = allowed; NULL = all */
@@ -113,14 +118,15 @@ GYR_API gyr_status gyr_index_search(const gyr_index *index, const gyr_search_arg
 GYR_API gyr_status gyr_index_slots(const gyr_index *index, const int64_t *ids, uint64_t n, int64_t *slots,
                                    gyr_error *err) GYR_NOEXCEPT;
 
+/** Facts about an index. */
 typedef struct gyr_index_info {
   uint32_t struct_size;
-  uint32_t dim;
-  gyr_metric metric;
-  gyr_index_kind kind;
-  uint64_t count;   /**< live vectors */
-  uint64_t slots;   /**< highest slot + 1: size a filter bitmap by it */
-  uint64_t bytes;   /**< memory in use */
+  uint32_t dim;        /**< floats per vector */
+  gyr_metric metric;   /**< never GYR_METRIC_DEFAULT */
+  gyr_index_kind kind; /**< never GYR_INDEX_DEFAULT */
+  uint64_t count;      /**< live vectors */
+  uint64_t slots;      /**< highest slot + 1: size a filter bitmap by it */
+  uint64_t bytes;      /**< memory in use */
 } gyr_index_info;
 
 /** Facts about an index.

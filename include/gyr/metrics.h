@@ -8,6 +8,7 @@
 extern "C" {
 #endif
 
+/** Recommended lists and what was relevant. */
 typedef struct gyr_ranking_args {
   uint32_t struct_size;
   uint32_t k;                        /**< length of each recommended list, 1..65536 */

@@ -18,7 +18,9 @@
 extern "C" {
 #endif
 
+/** Weights being trained. */
 typedef struct gyr_trainer gyr_trainer;
+/** Trained weights, immutable. */
 typedef struct gyr_model gyr_model;
 
 /** Creates a trainer.
@@ -98,6 +100,7 @@ GYR_API gyr_status gyr_trainer_export(const gyr_trainer *trainer, gyr_model **ou
  * @since 0.1 */
 GYR_API void gyr_trainer_destroy(gyr_trainer *trainer) GYR_NOEXCEPT;
 
+/** Which tower of a model. */
 typedef int32_t gyr_side;
 enum { GYR_SIDE_USER = 1, GYR_SIDE_ITEM = 2 };
 

@@ -14,6 +14,7 @@
 extern "C" {
 #endif
 
+/** Drift, delayed labels, and whether to retrain. */
 typedef struct gyr_monitor gyr_monitor;
 
 /** Creates a monitor.

@@ -47,18 +47,19 @@ typedef struct gyr_stage_trace {
   uint32_t struct_size;
   uint32_t reserved;
   char name[32];       /**< "retrieve", "filter:seen", ... */
-  uint64_t time_ns;
+  uint64_t time_ns;    /**< wall clock */
   uint64_t rows_in;    /**< candidates (or users) entering */
-  uint64_t rows_out;
+  uint64_t rows_out;   /**< and leaving */
 } gyr_stage_trace;
 
+/** One request for a batch of users. */
 typedef struct gyr_recommend_args {
   uint32_t struct_size;
   uint32_t k;                    /**< room per user in the out arrays, 1..65536; at most the order stage's k are filled */
   const gyr_keys *users;         /**< user ids, int64 or string as the user table has them */
   const char *const *context_names; /**< [n_context] request features by name; nullable */
   const gyr_value *context;      /**< [users.count, n_context] */
-  uint64_t n_context;
+  uint64_t n_context;            /**< number of names */
   int64_t now_us;                /**< request time for TTL; 0 = the wall clock */
   uint64_t seed;                 /**< for sampling order; same seed, generation and request: same list */
   int64_t *out_ids;              /**< [users, k] item ids; for string catalogues NULL is allowed */
@@ -68,7 +69,7 @@ typedef struct gyr_recommend_args {
   uint32_t *out_counts;          /**< [users] */
   uint8_t *out_user_status;      /**< nullable [users] GYR_VALUE_PRESENT, MISSING or EXPIRED in the user table */
   gyr_stage_trace *trace;        /**< nullable [trace_capacity], trace[0].struct_size set */
-  uint32_t trace_capacity;
+  uint32_t trace_capacity;       /**< entries in trace */
   uint32_t trace_count;          /**< out: stages of the pipeline */
   uint64_t generation;           /**< out: the generation that answered */
   gyr_workspace *workspace;      /**< nullable: one is taken from a pool; required for out_string_ids */

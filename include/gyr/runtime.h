@@ -18,42 +18,44 @@ typedef struct gyr_allocator {
   uint32_t struct_size;
   uint32_t reserved;
   void *(*alloc)(uintptr_t user, uint64_t size, uint64_t align); /**< NULL = out of memory */
-  void (*free)(uintptr_t user, void *ptr, uint64_t size, uint64_t align);
-  uintptr_t user;
+  void (*free)(uintptr_t user, void *ptr, uint64_t size, uint64_t align); /**< never called with NULL */
+  uintptr_t user;                    /**< the host's; passed to every call */
   void (*user_free)(uintptr_t user); /**< nullable; called once when the runtime is gone */
 } gyr_allocator;
 
+/** How serious a log record is; as gyr_logger.min_level: which records the host wants. */
 typedef int32_t gyr_log_level;
 enum { GYR_LOG_DEFAULT = 0, GYR_LOG_DEBUG = 1, GYR_LOG_INFO = 2, GYR_LOG_WARN = 3, GYR_LOG_ERROR = 4, GYR_LOG_OFF = 5 };
 
 /** One event. Pointers are valid during the callback only. */
 typedef struct gyr_log_record {
   uint32_t struct_size;
-  gyr_log_level level;
-  int64_t time_ns; /**< CLOCK_REALTIME */
-  gyr_str component;
-  gyr_str message;
+  gyr_log_level level; /**< DEBUG, INFO, WARN or ERROR */
+  int64_t time_ns;     /**< CLOCK_REALTIME */
+  gyr_str component;   /**< "runtime", "device", ... */
+  gyr_str message;     /**< one line of text */
 } gyr_log_record;
 
 /** Log hook. Never called under a library lock; may be called from any thread. Without one gyr is silent. */
 typedef struct gyr_logger {
   uint32_t struct_size;
   gyr_log_level min_level; /**< default GYR_LOG_INFO */
-  void (*fn)(const gyr_log_record *record, uintptr_t user);
-  uintptr_t user;
-  void (*user_free)(uintptr_t user); /**< nullable */
+  void (*fn)(const gyr_log_record *record, uintptr_t user); /**< required */
+  uintptr_t user;                    /**< the host's; passed to every call */
+  void (*user_free)(uintptr_t user); /**< nullable; called once when the runtime is gone */
 } gyr_logger;
 
 /** Host executor: replaces gyr's own pool. `parallel_for` must run body(ctx, i) for every i in [0, n), on any
  * threads, and return when all are done. `concurrency` is how many may run at once. */
 typedef struct gyr_executor {
   uint32_t struct_size;
-  uint32_t concurrency;
-  void (*parallel_for)(uintptr_t user, uint64_t n, void (*body)(void *ctx, uint64_t i), void *ctx);
-  uintptr_t user;
-  void (*user_free)(uintptr_t user); /**< nullable */
+  uint32_t concurrency;              /**< threads that may run bodies at once; 0 = CPUs in the affinity mask */
+  void (*parallel_for)(uintptr_t user, uint64_t n, void (*body)(void *ctx, uint64_t i), void *ctx); /**< required */
+  uintptr_t user;                    /**< the host's; passed to every call */
+  void (*user_free)(uintptr_t user); /**< nullable; called once when the runtime is gone */
 } gyr_executor;
 
+/** How a runtime is made; zero is the default of every field. */
 typedef struct gyr_runtime_options {
   uint32_t struct_size;
   uint32_t threads;              /**< pool size incl. the caller; 0 = CPUs in affinity mask and cgroup quota; 1 = no pool */
@@ -64,6 +66,7 @@ typedef struct gyr_runtime_options {
   const char *device;            /**< NULL = "cpu"; see gyr/device.h for selection strings */
 } gyr_runtime_options;
 
+/** Facts about a runtime and the machine as it sees it. */
 typedef struct gyr_runtime_info {
   uint32_t struct_size;
   uint32_t threads;          /**< size of the pool in use */
@@ -143,6 +146,7 @@ GYR_API void gyr_task_cancel(gyr_task *task) GYR_NOEXCEPT;
  * @since 0.1 */
 GYR_API void gyr_task_set_timeout(gyr_task *task, int64_t timeout_ns) GYR_NOEXCEPT;
 
+/** How far the call that uses a task has come. */
 typedef struct gyr_task_progress {
   uint32_t struct_size;
   uint32_t reserved;

@@ -14,6 +14,7 @@
 extern "C" {
 #endif
 
+/** A table of rows by key, read and written live. */
 typedef struct gyr_table gyr_table;
 
 /** Creates an empty table.
@@ -29,6 +30,7 @@ typedef struct gyr_table gyr_table;
 GYR_API gyr_status gyr_table_create(gyr_runtime *runtime, const char *schema_json, gyr_table **out,
                                     gyr_error *err) GYR_NOEXCEPT;
 
+/** What an upsert did. */
 typedef struct gyr_upsert_stats {
   uint32_t struct_size;
   uint32_t reserved;
@@ -91,13 +93,13 @@ GYR_API gyr_status gyr_table_delete(gyr_table *table, const gyr_keys *keys, uint
 typedef struct gyr_table_column {
   uint32_t struct_size;
   gyr_dtype dtype;          /**< wanted type; numbers convert when lossless for the column's type */
-  const char *name;
-  void *values;
+  const char *name;         /**< of the column */
+  void *values;             /**< receives the values */
   uint64_t values_capacity; /**< elements */
   int64_t *offsets;         /**< [count+1], lists only */
   uint8_t *status;          /**< [count] GYR_VALUE_*; nullable only if you do not care */
   char *heap;               /**< string bytes; nullable when no strings */
-  uint64_t heap_capacity;
+  uint64_t heap_capacity;   /**< bytes */
   uint8_t *element_valid;   /**< lists: [values_capacity] receives 1, or 0 for a null element; nullable: null elements
                                  then read as zero */
 } gyr_table_column;
@@ -117,10 +119,11 @@ typedef struct gyr_table_column {
 GYR_API gyr_status gyr_table_get(const gyr_table *table, const gyr_keys *keys, int64_t now_us,
                                  const gyr_table_column *columns, uint64_t n, gyr_error *err) GYR_NOEXCEPT;
 
+/** Facts about a table. */
 typedef struct gyr_table_info {
   uint32_t struct_size;
-  uint32_t columns;
-  uint64_t rows;
+  uint32_t columns;    /**< without key and event time */
+  uint64_t rows;       /**< stored, expired ones too */
   uint64_t bytes;      /**< memory of rows and buckets */
 } gyr_table_info;
 

@@ -19,6 +19,7 @@
 extern "C" {
 #endif
 
+/** A graph of feature ops, fitted or being fitted. */
 typedef struct gyr_workflow gyr_workflow;
 
 /** Parses and checks a graph; errors name the JSON path.

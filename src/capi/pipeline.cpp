@@ -69,8 +69,11 @@ GYR_API gyr_status gyr_bundle_recommend(const gyr_bundle* bundle, gyr_recommend_
     Borrow borrow;
     GYR_TRY(borrow.take(local.workspace));
     GYR_TRY(bundle->impl->recommend(&local, borrow.get(), task));
-    args->trace_count = local.trace_count;
-    args->generation = local.generation;
+    // An older caller's struct may end before these.
+    auto has = [args](size_t end) { return args->struct_size >= end; };
+    if (has(offsetof(gyr_recommend_args, trace_count) + sizeof local.trace_count))
+      args->trace_count = local.trace_count;
+    if (has(offsetof(gyr_recommend_args, generation) + sizeof local.generation)) args->generation = local.generation;
     return {};
   });
 }

@@ -70,7 +70,7 @@ Status Pipeline::check_args(const gyr_recommend_args& a) const {
   if (a.out_string_ids && !a.workspace) return bad("out_string_ids needs a workspace, which keeps the strings alive");
   if (a.n_context && (!a.context_names || (a.users->count && !a.context)))
     return bad("context_names and context are required when n_context > 0");
-  if (a.trace && a.trace_capacity && a.trace[0].struct_size != sizeof(gyr_stage_trace))
+  if (a.trace && a.trace_capacity && (a.trace[0].struct_size < 2 * sizeof(uint32_t) || a.trace[0].struct_size > 65536))
     return bad("trace[0].struct_size: set it to sizeof(gyr_stage_trace)");
   return {};
 }
@@ -147,6 +147,21 @@ Status Pipeline::run(gyr_recommend_args* args, Workspace* w, gyr_task* task) con
   return {};
 }
 
+// Entries lie as far apart as the caller's header has it, which may know fewer or more fields than ours.
+static void write_trace(const std::string& name, uint64_t time_ns, uint64_t rows_in, uint64_t rows_out, size_t at,
+                        gyr_stage_trace* traces) {
+  uint32_t size = traces[0].struct_size;
+  gyr_stage_trace t{};
+  t.struct_size = size;
+  std::snprintf(t.name, sizeof t.name, "%s", name.c_str());
+  t.time_ns = time_ns;
+  t.rows_in = rows_in;
+  t.rows_out = rows_out;
+  char* entry = reinterpret_cast<char*>(traces) + at * size;
+  std::memset(entry, 0, size);
+  std::memcpy(entry, &t, std::min<size_t>(size, sizeof t));
+}
+
 Status Pipeline::run_stages(gyr_recommend_args* args, const Call& call) const {
   Workspace* w = call.workspace;
   int64_t before = monotonic_ns();
@@ -161,15 +176,8 @@ Status Pipeline::run_stages(gyr_recommend_args* args, const Call& call) const {
       for (uint64_t u = 0; u < call.users; u++) rows_out += w->out_counts[u];
     }
     histograms_[i].add(uint64_t(now - before));
-    if (args->trace && i < args->trace_capacity) {
-      gyr_stage_trace& t = args->trace[i];
-      t = {};
-      t.struct_size = sizeof t;
-      std::snprintf(t.name, sizeof t.name, "%s", stages_[i]->name.c_str());
-      t.time_ns = uint64_t(now - before);
-      t.rows_in = rows;
-      t.rows_out = rows_out;
-    }
+    if (args->trace && i < args->trace_capacity)
+      write_trace(stages_[i]->name, uint64_t(now - before), rows, rows_out, i, args->trace);
     rows = rows_out;
     before = now;
   }

@@ -148,31 +148,31 @@ class gyr_executor(Structure):
 
 
 class gyr_runtime_options(Structure):
-    "gyr_runtime_options"
+    "How a runtime is made; zero is the default of every field."
 
 
 class gyr_runtime_info(Structure):
-    "gyr_runtime_info"
+    "Facts about a runtime and the machine as it sees it."
 
 
 class gyr_task_progress(Structure):
-    "gyr_task_progress"
+    "How far the call that uses a task has come."
 
 
 class gyr_index_options(Structure):
-    "gyr_index_options"
+    "How an index is made; zero is the default of every field but dim."
 
 
 class gyr_search_args(Structure):
-    "gyr_search_args"
+    "One search for a batch of queries."
 
 
 class gyr_index_info(Structure):
-    "gyr_index_info"
+    "Facts about an index."
 
 
 class gyr_upsert_stats(Structure):
-    "gyr_upsert_stats"
+    "What an upsert did."
 
 
 class gyr_table_column(Structure):
@@ -180,23 +180,23 @@ class gyr_table_column(Structure):
 
 
 class gyr_table_info(Structure):
-    "gyr_table_info"
+    "Facts about a table."
 
 
 class gyr_cache_options(Structure):
-    "gyr_cache_options"
+    "How a cache is made."
 
 
 class gyr_cache_info(Structure):
-    "gyr_cache_info"
+    "Facts about a cache."
 
 
 class gyr_device_info(Structure):
-    "gyr_device_info"
+    "One device."
 
 
 class gyr_ranking_args(Structure):
-    "gyr_ranking_args"
+    "Recommended lists and what was relevant."
 
 
 class gyr_ranking_metrics(Structure):
@@ -208,7 +208,7 @@ class gyr_stage_trace(Structure):
 
 
 class gyr_recommend_args(Structure):
-    "gyr_recommend_args"
+    "One request for a batch of users."
 
 
 gyr_error._fields_ = [
