@@ -7,5 +7,6 @@ add_library(gyr_openblas INTERFACE)
 target_include_directories(gyr_openblas SYSTEM INTERFACE ${OPENBLAS_INCLUDE})
 target_link_libraries(gyr_openblas INTERFACE ${OPENBLAS_STATIC} m)
 # Its buffer table is not safe for callers in several threads; src/base/lapack.cpp guards it.
-target_link_options(gyr_openblas INTERFACE LINKER:--wrap=blas_memory_alloc LINKER:--wrap=blas_memory_free)
+target_link_options(gyr_openblas INTERFACE LINKER:--wrap=blas_memory_alloc LINKER:--wrap=blas_memory_free
+                    LINKER:--wrap=openblas_read_env)
 add_library(gyr::openblas ALIAS gyr_openblas)

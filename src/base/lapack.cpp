@@ -17,6 +17,7 @@ void* __real_blas_memory_alloc(int place);
 void __real_blas_memory_free(void* buffer);
 void* __wrap_blas_memory_alloc(int place);
 void __wrap_blas_memory_free(void* buffer);
+void __wrap_openblas_read_env(void);
 }
 
 namespace {
@@ -57,6 +58,9 @@ void __wrap_blas_memory_free(void* buffer) {
   std::lock_guard lock(buffers);
   __real_blas_memory_free(buffer);
 }
+
+// The OPENBLAS_ variables of the environment are for the host's own copy: OPENBLAS_VERBOSE made ours write to stderr.
+void __wrap_openblas_read_env(void) {}
 
 namespace gyr {
 

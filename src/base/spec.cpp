@@ -4,6 +4,7 @@
 #include <cinttypes>
 #include <cmath>
 
+#include "base/number.h"
 #include "base/utf8.h"
 
 namespace gyr {
@@ -86,8 +87,8 @@ Status SpecReader::required_integer(const char* key, int64_t min, int64_t max, i
 Status SpecReader::number(const char* key, double min, double max, double* out) {
   const Json* v = value(key);
   if (!v) return {};
-  char expected[80];
-  std::snprintf(expected, sizeof expected, "a number in %g..%g", min, max);
+  char expected[100];
+  std::snprintf(expected, sizeof expected, "a number in %s..%s", NumberText(min).c_str(), NumberText(max).c_str());
   if (!v->is_number()) return type_error(key, expected, *v);
   double d = v->number();
   if (!(d >= min && d <= max)) return type_error(key, expected, *v);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/knobs.h"
+#include "base/number.h"
 
 namespace gyr {
 namespace {
@@ -29,11 +30,11 @@ void print_histogram(std::string* out, const char* name, const std::string& labe
   for (int b = 0; b < Histogram::kBuckets; b++) {
     if (!h.count(b)) continue;
     total += h.count(b);
-    print(out, "%s_bucket{%s%sle=\"%.9g\"} %" PRIu64 "\n", name, labels.c_str(), comma,
-          double(Histogram::bound(b)) * 1e-9, total);
+    print(out, "%s_bucket{%s%sle=\"%s\"} %" PRIu64 "\n", name, labels.c_str(), comma,
+          NumberText(double(Histogram::bound(b)) * 1e-9, 9).c_str(), total);
   }
   print(out, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", name, labels.c_str(), comma, total);
-  print(out, "%s_sum{%s} %.9g\n", name, labels.c_str(), double(h.sum_ns()) * 1e-9);
+  print(out, "%s_sum{%s} %s\n", name, labels.c_str(), NumberText(double(h.sum_ns()) * 1e-9, 9).c_str());
   print(out, "%s_count{%s} %" PRIu64 "\n", name, labels.c_str(), total);
 }
 

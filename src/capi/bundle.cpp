@@ -81,6 +81,7 @@ GYR_API gyr_status gyr_bundle_builder_create(gyr_runtime* runtime, gyr_bundle_bu
 GYR_API gyr_status gyr_bundle_builder_add_workflow(gyr_bundle_builder* builder, const char* name,
                                                    const gyr_workflow* workflow, gyr_error* err) noexcept {
   return guard(err, "bundle", [&]() -> Status {
+    GYR_TRY(enter(builder, "builder"));
     GYR_TRY(enter(workflow, "workflow"));
     if (workflow->impl->passes_left())
       return fail(GYR_E_INVALID_STATE, "bundle", "the workflow is not fitted (%u passes left)",

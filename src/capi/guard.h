@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/fp_mode.h"
 
 namespace gyr::capi {
 
@@ -29,6 +30,7 @@ inline gyr_status report(gyr_error* err, gyr_status code, const ErrorInfo* info,
 
 template <class Body>
 gyr_status guard(gyr_error* err, const char* component, Body&& body) noexcept {
+  FpMode mode;
   try {
     Status s = body();
     if (s.ok()) return GYR_OK;

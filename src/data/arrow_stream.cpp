@@ -1,6 +1,7 @@
 #include <cerrno>
 #include <exception>
 
+#include "base/fp_mode.h"
 #include "data/arrow.h"
 
 namespace gyr {
@@ -34,6 +35,7 @@ int errno_of(const Status& s) {
 // The consumer is C: nothing may be thrown past here.
 template <class Body>
 int call(ArrowArrayStream* stream, Body&& body) noexcept {
+  FpMode mode;
   auto* state = static_cast<StreamState*>(stream->private_data);
   try {
     Status s = body(*state);

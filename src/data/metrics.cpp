@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/math.h"
+#include "base/number.h"
 #include "base/random.h"
 
 namespace gyr {
@@ -161,8 +162,8 @@ Status log_loss(const float* probabilities, const uint8_t* labels, uint64_t n, d
   for (uint64_t i = 0; i < n; i++) {
     if (probabilities[i] < 0 || probabilities[i] > 1)
       return fail(GYR_E_INVALID_ARGUMENT, "metrics",
-                  "scores[%llu] = %g is not a probability; pass logloss = NULL for raw scores", (unsigned long long)i,
-                  double(probabilities[i]));
+                  "scores[%llu] = %s is not a probability; pass logloss = NULL for raw scores", (unsigned long long)i,
+                  NumberText(double(probabilities[i])).c_str());
     double p = std::clamp(double(probabilities[i]), 1e-7, 1 - 1e-7);
     sum -= labels[i] ? std::log(p) : std::log1p(-p);
   }
@@ -176,7 +177,8 @@ Status bootstrap_mean(const double* values, uint64_t n, uint32_t resamples, doub
   if (resamples < 1 || resamples > kMaxResamples)
     return fail(GYR_E_INVALID_ARGUMENT, "metrics", "resamples: expected 1..%u, got %u", kMaxResamples, resamples);
   if (!(confidence > 0 && confidence < 1))
-    return fail(GYR_E_INVALID_ARGUMENT, "metrics", "confidence: expected a number between 0 and 1, got %g", confidence);
+    return fail(GYR_E_INVALID_ARGUMENT, "metrics", "confidence: expected a number between 0 and 1, got %s",
+                NumberText(confidence).c_str());
   for (uint64_t i = 0; i < n; i++)
     if (!std::isfinite(values[i]))
       return fail(GYR_E_INVALID_ARGUMENT, "metrics", "values[%llu] is not finite", (unsigned long long)i);

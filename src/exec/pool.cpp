@@ -8,6 +8,7 @@
 #include <memory>
 #include <system_error>
 
+#include "base/fp_mode.h"
 #include "base/knobs.h"
 
 namespace gyr {
@@ -112,6 +113,7 @@ void Pool::run(Job* job) {
 }
 
 void Pool::work() {
+  FpMode mode;
   std::unique_lock lock(mutex_);
   for (;;) {
     wake_.wait(lock, [&] { return stop_ || first_; });

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "base/clock.h"
+#include "base/fp_mode.h"
 #include "base/knobs.h"
 #include "exec/cpus.h"
 #include "exec/fork_guard.h"
@@ -129,6 +130,7 @@ class RuntimeImpl final : public Runtime {
 
   // Nothing may be thrown through the host's frames.
   static void host_body(void* ctx, uint64_t i) noexcept {
+    FpMode mode;
     auto* call = static_cast<HostCall*>(ctx);
     if (call->failed.load(std::memory_order_relaxed)) return;
     try {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/json.h"
+#include "base/number.h"
 
 namespace gyr {
 namespace {
@@ -13,9 +14,7 @@ constexpr size_t kMaxCounters = 256;
 Json number_or_null(double v) { return std::isfinite(v) ? Json(v) : Json(nullptr); }
 
 std::string reason(const std::string& what, double value, const char* sign, double threshold) {
-  char text[80];
-  std::snprintf(text, sizeof text, " %.4g %s %.4g", value, sign, threshold);
-  return what + text;
+  return what + " " + NumberText(value, 4).c_str() + " " + sign + " " + NumberText(threshold, 4).c_str();
 }
 
 }  // namespace
