@@ -19,6 +19,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+INCLUDE = ROOT / "include"
 API_JSON = ROOT / "tests/abi/gyr-api.json"
 RAW_PY = ROOT / "bindings/python/src/gyr/_raw.py"
 VERSION_SCRIPT = ROOT / "cmake/gyr.map"
@@ -33,7 +34,7 @@ SCALARS = {
 # ---- clang ----
 
 def run_clang(clang, *flags):
-    command = [clang, "-std=c11", f"-I{ROOT / 'include'}", *flags, str(ROOT / "include/gyr/gyr.h")]
+    command = [clang, "-std=c11", f"-I{INCLUDE}", *flags, str(INCLUDE / "gyr/gyr.h")]
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except FileNotFoundError:

@@ -52,12 +52,17 @@ def functions():
     for name in names:
         print(f"  __typeof__(gyr_{name}) *{name};")
     print("} api;\n")
-    print("static const char *const kFunctionNames[kFunctions] = {")
+    print("#ifdef GYR_LINKED /* the program is linked to the library: every function by its address */")
+    print("static const api linked_api = {")
+    for name in names:
+        print(f"  gyr_{name},")
+    print("};\n#endif\n")
+    print("__attribute__((unused)) static const char *const kFunctionNames[kFunctions] = {")
     for name in names:
         print(f'  "gyr_{name}",')
     print("};\n")
     print("/* NULL, or the name of the first function that the library lacks. */")
-    print("static inline const char *load_api(void *library, api *out) {")
+    print("__attribute__((unused)) static const char *load_api(void *library, api *out) {")
     print("  for (int i = 0; i < kFunctions; i++) {")
     print("    void *found = dlsym(library, kFunctionNames[i]);")
     print("    if (!found) return kFunctionNames[i];")

@@ -14,8 +14,8 @@ typedef struct column {
 /* `broken`: pulling the batch fails with EIO. A failed allocation ends the program: this is the test's own memory. */
 struct ArrowArrayStream make_stream(const column* columns, int n, int64_t rows, int broken);
 
-/* Streams, schemas and arrays made here and not released yet. */
-extern int live_streams;
+/* Streams, schemas and arrays that this thread made here and that are not released yet. */
+extern __thread int live_streams;
 
 /* Releases what a call did not take. */
 static inline void drop_stream(struct ArrowArrayStream* stream) {
