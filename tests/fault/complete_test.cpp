@@ -5,7 +5,7 @@
 #include <regex>
 #include <set>
 
-#include "tests/fault/sweep.h"
+#include "tests/fault/world.h"
 
 namespace gyr::test {
 namespace {
@@ -21,6 +21,39 @@ TEST(Fault, EveryFunctionHasAScenario) {
   std::set<std::string> with_scenario(covered().begin(), covered().end());
   for (const std::string& f : functions) EXPECT_TRUE(with_scenario.contains(f)) << f << " has no scenario";
   for (const std::string& f : with_scenario) EXPECT_TRUE(functions.contains(f)) << f << " is no public function";
+}
+
+// The sweep reaches the library's own allocations: refused ones fail the call, and nothing else does.
+TEST(Fault, RefusedAllocationsReachTheLibrary) {
+  gyr_task* task = nullptr;
+  for (auto mode : {allocations::Mode::kOnce, allocations::Mode::kForever}) {
+    allocations::arm(0, mode);
+    gyr_status status = gyr_task_create(&task, nullptr);
+    allocations::disarm();
+    EXPECT_EQ(status, GYR_E_OUT_OF_MEMORY);
+    EXPECT_GE(allocations::failed(), 1);
+  }
+  allocations::arm(allocations::kNever, allocations::Mode::kOnce);
+  int64_t before = allocations::live();
+  gyr_status status = gyr_task_create(&task, nullptr);
+  int64_t made = allocations::live() - before;
+  allocations::disarm();
+  EXPECT_EQ(status, GYR_OK);
+  EXPECT_EQ(allocations::passed(), 1);
+  EXPECT_EQ(made, 1);
+  gyr_task_destroy(task);
+  EXPECT_EQ(allocations::live(), before);
+}
+
+TEST(Fault, RefusedHookReachesTheLibrary) {
+  World world(1, true);
+  gyr_table* table = nullptr;
+  gyr_runtime* runtime = world.runtime();
+  arm_hook(0, allocations::Mode::kOnce);
+  gyr_status status = gyr_table_create(runtime, kItemTable, &table, nullptr);
+  EXPECT_GE(disarm_hook(), 1);
+  EXPECT_EQ(hook_failed(), 1);
+  EXPECT_EQ(status, GYR_E_OUT_OF_MEMORY);
 }
 
 }  // namespace
