@@ -28,9 +28,9 @@ READERS = """src/base/json.cpp src/base/spec.cpp src/base/utf8.cpp src/base/byte
 
 def gcov(build):
     with tempfile.NamedTemporaryFile(suffix=".json") as out:
-        subprocess.run(["gcovr", "-r", str(ROOT), str(build / "CMakeFiles/gyr_objects.dir"), "--exclude-throw-branches", "--exclude-unreachable-branches",
+        subprocess.run(["gcovr", "-r", str(ROOT), str(build.resolve() / "CMakeFiles/gyr_objects.dir"), "--exclude-throw-branches", "--exclude-unreachable-branches",
                         "-f", str(ROOT / "src") + "/", "--gcov-ignore-parse-errors", "-j", "2", "--json", out.name],
-                       check=True)
+                       check=True, cwd=build)
         return {f["file"]: f["lines"] for f in json.load(open(out.name))["files"]}
 
 
