@@ -58,12 +58,21 @@ suite() {  # suite NAME PRESET [ctest arguments]: build a preset and run its tes
 }
 
 suite dev dev
-# The concurrent parts once more under ThreadSanitizer (of the index not the recall figures: one thread, minutes), the
-# readers of untrusted bytes and the C interface under Address- and UBSanitizer.
-TARGETS="test_exec test_store test_table test_cache test_workflow test_index test_model test_bundle" \
-  suite tsan tsan -R '^(exec|store|table|cache|workflow/Graph|index/Graph|model|bundle)[./]'
-TARGETS="test_io test_data test_table test_cache test_workflow test_index test_model test_pipeline test_bundle test_capi" \
-  suite asan asan -R '^(io|data|table|cache|workflow|index/(Exact|Graph)|model|pipeline|bundle|capi)[./]'
+
+# The tests again under each configuration: SIMD levels, threads, a constant hash, capacity 1, no mmap, broken plugins.
+note "matrix"
+matrix=$(tools/matrix.sh build/dev short); echo "$matrix"
+if [[ ${matrix##*$'\n'} =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+  passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2]))
+else
+  echo "FAILED: matrix"; failed=$((failed + 1))
+fi
+
+# Everything that runs on several threads under ThreadSanitizer (of the index not the recall figures: one thread,
+# minutes), and every suite under Address- and UBSanitizer.
+TARGETS="test_exec test_store test_table test_cache test_workflow test_index test_model test_bundle test_stress" \
+  suite tsan tsan -R '^(exec|store|table|cache|workflow/Graph|index/Graph|model|bundle|stress)[./]'
+suite asan asan
 
 note "python"
 venv=build/venv
