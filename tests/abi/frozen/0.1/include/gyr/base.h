@@ -4,6 +4,8 @@
  *  - A fallible call returns gyr_status (0 = ok) and fills the caller's gyr_error, which may be NULL.
  *    On failure scalar out-parameters and handles are untouched and nothing needs cleaning; result arrays of calls over
  *    many rows may be partly written once the arguments have been accepted (cancelled, out of memory, a bad later batch).
+ *  - Any call may answer OUT_OF_MEMORY or FORKED, also where its @return does not list them. After OUT_OF_MEMORY the
+ *    object is as before the call, unless the function says what is done by then; the same call may be made again.
  *  - Option structs begin with `struct_size` = sizeof(the struct). Zero means "default" in every other field.
  *    Structs only grow at the end; an unknown non-zero tail is refused with GYR_E_OPTIONS_TOO_NEW.
  *  - `const T*` functions may run from any number of threads at once; `T*` functions are exclusive per handle,

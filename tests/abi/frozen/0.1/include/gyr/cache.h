@@ -59,8 +59,8 @@ GYR_API gyr_status gyr_cache_create(gyr_runtime *runtime, const gyr_cache_option
  * @param rows [n, dim] row-major, finite
  * @param n number of rows
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT (NaN or infinity), OUT_OF_RANGE (dense key), RESOURCE_EXHAUSTED; nothing is
- *         inserted when the input is refused
+ * @return GYR_OK, INVALID_ARGUMENT (NaN or infinity), OUT_OF_RANGE (dense key), OUT_OF_MEMORY, RESOURCE_EXHAUSTED;
+ *         nothing is inserted when the input is refused, a prefix when memory ran out
  * @ownership borrows arguments
  * @threadsafe any
  * @blocking no

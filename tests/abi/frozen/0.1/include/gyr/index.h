@@ -53,8 +53,8 @@ GYR_API gyr_status gyr_index_create(gyr_runtime *runtime, const gyr_index_option
  * @param n number of vectors
  * @param task nullable
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT (duplicate id, NaN, zero vector: nothing is inserted), RESOURCE_EXHAUSTED,
- *         CANCELLED, DEADLINE (a prefix is inserted; the index is valid)
+ * @return GYR_OK, INVALID_ARGUMENT (duplicate id, NaN, zero vector: nothing is inserted); OUT_OF_MEMORY,
+ *         RESOURCE_EXHAUSTED, CANCELLED, DEADLINE (a prefix is inserted; the index is valid)
  * @ownership borrows arguments
  * @threadsafe any
  * @blocking builds graph links

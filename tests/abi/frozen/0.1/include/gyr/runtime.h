@@ -88,7 +88,8 @@ typedef struct gyr_runtime_info {
  * @param options nullable
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, OPTIONS_TOO_NEW, OUT_OF_MEMORY, BACKEND_UNAVAILABLE
+ * @return GYR_OK, INVALID_ARGUMENT, OPTIONS_TOO_NEW, OUT_OF_MEMORY, BACKEND_UNAVAILABLE,
+ *         RESOURCE_EXHAUSTED (a thread could not be started)
  * @ownership caller destroys *out with gyr_runtime_destroy
  * @threadsafe any
  * @blocking starts threads; may load a plugin
