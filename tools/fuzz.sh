@@ -67,6 +67,7 @@ bad=0
 for t in $targets; do
   cat "$out/logs/$t.row"
   [ "$(ls "$out/findings/$t" | wc -l)" -eq 0 ] || bad=1
+  awk '$3 == 0 { print $1 " did not run"; exit 1 }' "$out/logs/$t.row" || bad=1
 done
 [ $bad -eq 0 ] || echo "findings lie in $out/findings, their reports in $out/logs"
 exit $bad

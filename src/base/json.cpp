@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+
+// The tokenizer asserts what strtod makes of a number, which it may read in another locale than the one it looked up:
+// we read numbers ourselves, below.
+#define JSON_ASSERT(condition) static_cast<void>(0)
 #include <nlohmann/json.hpp>
 
 #include "base/utf8.h"
@@ -151,7 +155,19 @@ class JsonBuilder {
   bool boolean(bool v) { return add(v); }
   bool number_integer(int64_t v) { return add(v); }
   bool number_unsigned(uint64_t v) { return add(v); }
-  bool number_float(double v, const std::string&) { return add(v); }
+  // `text` has the decimal point of whatever locale the tokenizer saw, and `read` is strtod's: of another locale and of
+  // the x87 rounding mode, both of which are the host's.
+  bool number_float(double read, const std::string& text) {
+    std::string plain = text;
+    for (char& c : plain)
+      if (!std::strchr("+-0123456789eE", c)) c = '.';
+    double v = 0;
+    std::errc failed = std::from_chars(plain.data(), plain.data() + plain.size(), v).ec;
+    if (failed == std::errc()) return add(v);
+    if (std::abs(read) < 1) return add(std::copysign(0.0, read));  // too small for any double
+    error = "number " + plain.substr(0, 40) + " is out of range";
+    return false;
+  }
   bool string(std::string& v) { return add(std::move(v)); }
   bool binary(std::vector<uint8_t>&) { return false; }  // JSON text has none
   bool start_object(size_t) { return open(Json::object()); }

@@ -36,6 +36,16 @@ Status io_error(const char* what, const std::string& path) {
   return fail_errno(code, "io", "cannot %s '%s': %s", what, path.c_str(), strerrordesc_np(code));
 }
 
+// In a host that has closed 0, 1 or 2, whatever writes to its stderr must not write into our file.
+int above_stdio(int fd) {
+  if (fd < 0 || fd > 2) return fd;
+  int moved = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  int code = errno;
+  ::close(fd);
+  errno = code;
+  return moved;
+}
+
 std::string folder_of(const std::string& path) {
   size_t slash = path.find_last_of('/');
   if (slash == std::string::npos) return ".";
@@ -143,8 +153,10 @@ File::~File() {
 Result<File> File::open_read(const std::string& path) {
   if (path.empty()) return fail(GYR_E_INVALID_ARGUMENT, "io", "the path is empty; name the file to open");
   File file(path);
-  file.fd_ = system_call({FileOp::kOpen, path.c_str()},
-                         [&](size_t) { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY); });
+  // O_NONBLOCK: a FIFO would wait for a writer; size() refuses it.
+  file.fd_ = system_call({FileOp::kOpen, path.c_str()}, [&](size_t) {
+    return above_stdio(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  });
   if (file.fd_ >= 0) return file;
   if (errno == ENOENT) return fail(GYR_E_NOT_FOUND, "io", "file '%s' does not exist", path.c_str());
   return io_error("open", path);
@@ -153,7 +165,7 @@ Result<File> File::open_read(const std::string& path) {
 Result<File> File::create_new(const std::string& path, mode_t mode) {
   File file(path);
   file.fd_ = system_call({FileOp::kCreate, path.c_str()}, [&](size_t) {
-    return ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, mode);
+    return above_stdio(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, mode));
   });
   if (file.fd_ >= 0) return file;
   if (errno == EEXIST) return fail(GYR_E_ALREADY_EXISTS, "io", "file '%s' exists already", path.c_str());
@@ -162,8 +174,9 @@ Result<File> File::create_new(const std::string& path, mode_t mode) {
 
 Result<File> File::create_unnamed(const std::string& folder, const std::string& path, mode_t mode) {
   File file(path);
-  file.fd_ = system_call({FileOp::kCreateUnnamed, folder.c_str()},
-                         [&](size_t) { return ::open(folder.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, mode); });
+  file.fd_ = system_call({FileOp::kCreateUnnamed, folder.c_str()}, [&](size_t) {
+    return above_stdio(::open(folder.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, mode));
+  });
   if (file.fd_ < 0) return io_error("create an unnamed file for", path);
   // Only /proc can name it later; better to know before the bytes are written.
   std::string handle = proc_name(file.fd_);

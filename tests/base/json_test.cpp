@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cfenv>
 #include <cmath>
 #include <limits>
+
+#include "base/fp_mode.h"
 
 namespace gyr {
 namespace {
@@ -52,6 +55,24 @@ TEST(Json, WritesWhatItRead) {
   EXPECT_EQ(made.dump(1),
             "{\n \"list\": [\n  1,\n  2\n ],\n \"inner\": {\n  \"x\": true\n },\n \"none\": null,\n "
             "\"more\": {\n  \"deep\": 3\n }\n}");
+}
+
+// strtod rounds by the x87 control word, which fesetround sets too.
+TEST(Json, NumbersDoNotFollowTheHostsRounding) {
+  for (int mode : {FE_DOWNWARD, FE_UPWARD, FE_TOWARDZERO}) {
+    ASSERT_EQ(fesetround(mode), 0);
+    double tenth, third;
+    {
+      FpMode ours;  // as every call of the interface begins
+      tenth = parse_json("0.1", "test")->number();
+      third = parse_json("0.3333333333333333", "test")->number();
+    }
+    ASSERT_EQ(fesetround(FE_TONEAREST), 0);
+    EXPECT_EQ(tenth, 0.1);
+    EXPECT_EQ(third, 0.3333333333333333);
+  }
+  EXPECT_EQ(parse_json("-1e-999", "test")->number(), 0);
+  EXPECT_EQ(parse_json("5e-324", "test")->number(), 5e-324);
 }
 
 TEST(Json, RefusesWhatIsNoSpec) {

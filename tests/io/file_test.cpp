@@ -1,0 +1,53 @@
+#include "io/file.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "io/container.h"
+
+namespace gyr {
+namespace {
+
+class FileTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/gyr-file-XXXXXX";
+    folder_ = mkdtemp(name);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  std::string folder_;
+};
+
+TEST_F(FileTest, WhatIsNoRegularFileIsRefusedAtOnce) {
+  std::string fifo = folder_ + "/fifo";
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  alarm(20);  // opening a FIFO used to wait for a writer
+  for (const std::string& path : {fifo, folder_, std::string("/dev/zero")})
+    EXPECT_EQ(Container::open(path).status().code(), GYR_E_INVALID_ARGUMENT) << path;
+  alarm(0);
+}
+
+// A descriptor 2 of ours would receive whatever the host writes to its stderr.
+TEST_F(FileTest, StaysClearOfClosedStandardStreams) {
+  pid_t child = fork();
+  if (child == 0) {
+    for (int fd = 0; fd < 3; fd++) close(fd);
+    auto made = File::create_new(folder_ + "/new", 0600);
+    auto read = File::open_read(folder_ + "/new");
+    auto unnamed = File::create_unnamed(folder_, folder_ + "/other", 0600);
+    bool clear = made.ok() && made->fd() > 2 && read.ok() && read->fd() > 2 && (!unnamed.ok() || unnamed->fd() > 2);
+    for (int fd = 0; fd < 3; fd++) clear &= fcntl(fd, F_GETFD) == -1;
+    _exit(clear ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+}  // namespace
+}  // namespace gyr
