@@ -159,7 +159,7 @@ enum {
  * @return as gyr_bundle_open
  * @ownership none
  * @threadsafe any, concurrent with gyr_bundle_recommend
- * @blocking reads and checks the file
+ * @blocking reads and checks the file; then waits up to a second for calls on the generation that it frees
  * @since 0.1 */
 GYR_API gyr_status gyr_bundle_publish(gyr_bundle *bundle, const char *path, uint32_t flags, uint64_t *generation,
                                       gyr_error *err) GYR_NOEXCEPT;
