@@ -73,14 +73,17 @@ TEST(Loader, GoodPluginTalksToTheHost) {
     EXPECT_EQ(int(load.state), int(BackendState::kLoaded));
     const gyr_backend_api& api = load.backend->api();
     void *p = nullptr, *q = nullptr;
+    gyr_backend_device* d = nullptr;
     gyr_runtime_info info;
-    ASSERT_EQ(api.alloc(nullptr, 6000, &p, nullptr), GYR_OK);
+    ASSERT_EQ(api.device_open(api.backend, 0, &d, nullptr), GYR_OK);
+    ASSERT_EQ(api.alloc(d, 6000, &p, nullptr), GYR_OK);
     rt->fill_info(&info);
     EXPECT_EQ(info.memory_used, 6000u);
-    EXPECT_EQ(api.alloc(nullptr, 6000, &q, nullptr), GYR_E_OUT_OF_MEMORY);  // over the budget: NULL, no exception
-    api.free(nullptr, p, 6000);
+    EXPECT_EQ(api.alloc(d, 6000, &q, nullptr), GYR_E_OUT_OF_MEMORY);  // over the budget: NULL, no exception
+    api.free(d, p, 6000);
     rt->fill_info(&info);
     EXPECT_EQ(info.memory_used, 0u);
+    api.device_close(d);
   }
   ASSERT_FALSE(lines.empty());
   EXPECT_EQ(lines.back(), "shutdown");
