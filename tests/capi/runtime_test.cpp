@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/asleep.h"
 #include "tests/support/knobs.h"
 
 namespace {
@@ -137,6 +138,7 @@ TEST(RuntimeApi, ForkedChildIsTold) {
   o.threads = 3;
   gyr_runtime* rt = nullptr;
   ASSERT_EQ(gyr_runtime_create(&o, &rt, nullptr), GYR_OK);
+  gyr::test::wait_until_others_sleep();
   pid_t child = fork();
   ASSERT_GE(child, 0);
   if (child == 0) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/fault.h"
+#include "tests/support/asleep.h"
 #include "tests/support/knobs.h"
 
 namespace gyr {
@@ -238,6 +239,7 @@ TEST(Runtime, ForkedChild) {
   EXPECT_TRUE(rt->check_process().ok());
   std::atomic<int> count{0};
   rt->parallel_for(100, [&](uint64_t) { count++; });
+  test::wait_until_others_sleep();
   pid_t child = fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
