@@ -5,6 +5,7 @@
 #include "base/math.h"
 #include "capi/guard.h"
 #include "capi/handles.h"
+#include "capi/open.h"
 
 using namespace gyr;
 using namespace gyr::capi;
@@ -124,16 +125,8 @@ GYR_API gyr_status gyr_index_save(const gyr_index* index, const char* path, gyr_
 }
 
 GYR_API gyr_status gyr_index_open(gyr_runtime* runtime, const char* path, gyr_index** out, gyr_error* err) noexcept {
-  return guard(err, "index", [&]() -> Status {
-    GYR_TRY(enter(runtime, "runtime"));
-    GYR_TRY(require(path, "path"));
-    GYR_TRY(require(out, "out"));
-    GYR_ASSIGN(auto file, Container::open(path, Container::Access::kRead));
-    auto index = Index::load(runtime->runtime, *file, "index");
-    if (!index.ok()) return std::move(index.status()).at(path);
-    *out = make_handle<gyr_index>(runtime->runtime, std::move(*index));
-    return {};
-  });
+  return guard(err, "index",
+               [&] { return open_handle<gyr::Index>(runtime, path, gyr::Container::Access::kRead, "index", out); });
 }
 
 GYR_API void gyr_index_destroy(gyr_index* index) noexcept { destroy(index); }

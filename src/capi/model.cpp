@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "capi/guard.h"
 #include "capi/handles.h"
+#include "capi/open.h"
 #include "data/arrow.h"
 #include "model/model.h"
 
@@ -200,16 +201,8 @@ GYR_API gyr_status gyr_model_save(const gyr_model* model, const char* path, gyr_
 }
 
 GYR_API gyr_status gyr_model_open(gyr_runtime* runtime, const char* path, gyr_model** out, gyr_error* err) noexcept {
-  return guard(err, "model", [&]() -> Status {
-    GYR_TRY(enter(runtime, "runtime"));
-    GYR_TRY(require(path, "path"));
-    GYR_TRY(require(out, "out"));
-    GYR_ASSIGN(std::shared_ptr<const Container> file, Container::open(path));
-    auto model = Model::load(runtime->runtime, *file, "model");
-    if (!model.ok()) return std::move(model.status()).at(path);
-    *out = make_handle<gyr_model>(runtime->runtime, std::move(*model));
-    return {};
-  });
+  return guard(err, "model",
+               [&] { return open_handle<gyr::Model>(runtime, path, gyr::Container::Access::kMap, "model", out); });
 }
 
 GYR_API void gyr_model_destroy(gyr_model* model) noexcept { destroy(model); }

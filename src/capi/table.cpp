@@ -6,6 +6,7 @@
 #include "base/knobs.h"
 #include "capi/guard.h"
 #include "capi/handles.h"
+#include "capi/open.h"
 #include "table/table.h"
 
 using gyr::fail;
@@ -188,16 +189,8 @@ GYR_API gyr_status gyr_table_save(const gyr_table* table, const char* path, gyr_
 }
 
 GYR_API gyr_status gyr_table_open(gyr_runtime* runtime, const char* path, gyr_table** out, gyr_error* err) noexcept {
-  return guard(err, "table", [&]() -> Status {
-    GYR_TRY(enter(runtime, "runtime"));
-    GYR_TRY(require(path, "path"));
-    GYR_TRY(require(out, "out"));
-    GYR_ASSIGN(auto file, gyr::Container::open(path, gyr::Container::Access::kRead));
-    auto table = gyr::Table::load(runtime->runtime, *file, kSection);
-    if (!table.ok()) return std::move(table.status()).at(path);
-    *out = make_handle<gyr_table>(runtime->runtime, std::move(*table));
-    return {};
-  });
+  return guard(err, "table",
+               [&] { return open_handle<gyr::Table>(runtime, path, gyr::Container::Access::kRead, kSection, out); });
 }
 
 GYR_API void gyr_table_destroy(gyr_table* table) noexcept { destroy(table); }

@@ -2,6 +2,7 @@
 
 #include "capi/guard.h"
 #include "capi/handles.h"
+#include "capi/open.h"
 #include "data/arrow.h"
 #include "workflow/workflow.h"
 
@@ -163,15 +164,8 @@ GYR_API gyr_status gyr_workflow_save(const gyr_workflow* workflow, const char* p
 
 GYR_API gyr_status gyr_workflow_open(gyr_runtime* runtime, const char* path, gyr_workflow** out,
                                      gyr_error* err) noexcept {
-  return guard(err, "workflow", [&]() -> Status {
-    GYR_TRY(enter(runtime, "runtime"));
-    GYR_TRY(require(path, "path"));
-    GYR_TRY(require(out, "out"));
-    GYR_ASSIGN(auto file, gyr::Container::open(path));
-    auto made = Workflow::load(runtime->runtime, *file, "workflow");
-    if (!made.ok()) return std::move(made.status()).at(path);
-    *out = make_handle<gyr_workflow>(runtime->runtime, std::move(*made));
-    return {};
+  return guard(err, "workflow", [&] {
+    return open_handle<gyr::Workflow>(runtime, path, gyr::Container::Access::kMap, "workflow", out);
   });
 }
 
