@@ -61,6 +61,14 @@ class [[nodiscard]] Status {
     }
     return std::move(*this);
   }
+  // Of what a file holds: what would be a caller's mistake elsewhere is damage of the file here.
+  Status in_file(const char* where) && {
+    if (code_ == GYR_E_INVALID_ARGUMENT || code_ == GYR_E_OUT_OF_RANGE) {
+      code_ = GYR_E_CORRUPT;
+      if (info_) info_->code = code_;
+    }
+    return std::move(*this).at(where);
+  }
 
  private:
   gyr_status code_ = GYR_OK;

@@ -58,8 +58,6 @@ void new_line(int indent, int level, std::string* out) {
   out->append(size_t(indent) * size_t(level), ' ');
 }
 
-void write(const Json& v, int indent, int level, std::string* out);
-
 template <class Items, class Write>
 void write_all(const Items& items, const char* brackets, int indent, int level, std::string* out, Write&& one) {
   *out += brackets[0];
@@ -72,20 +70,6 @@ void write_all(const Items& items, const char* brackets, int indent, int level, 
   }
   if (!first) new_line(indent, level, out);
   *out += brackets[1];
-}
-
-void write(const Json& v, int indent, int level, std::string* out) {
-  if (v.is_object()) {
-    write_all(v.members(), "{}", indent, level, out, [&](const Json::Member& m) {
-      write_string(m.key, out);
-      *out += indent < 0 ? ":" : ": ";
-      write(m.value, indent, level + 1, out);
-    });
-  } else if (v.is_array()) {
-    write_all(v, "[]", indent, level, out, [&](const Json& e) { write(e, indent, level + 1, out); });
-  } else {
-    v.write_scalar(out);
-  }
 }
 
 }  // namespace
@@ -139,9 +123,23 @@ void Json::write_scalar(std::string* out) const {
     *out += "null";
 }
 
+void Json::write(int indent, int level, std::string* out) const {
+  if (is_object()) {
+    write_all(members(), "{}", indent, level, out, [&](const Member& m) {
+      write_string(m.key, out);
+      *out += indent < 0 ? ":" : ": ";
+      m.value.write(indent, level + 1, out);
+    });
+  } else if (is_array()) {
+    write_all(*this, "[]", indent, level, out, [&](const Json& e) { e.write(indent, level + 1, out); });
+  } else {
+    write_scalar(out);
+  }
+}
+
 std::string Json::dump(int indent) const {
   std::string out;
-  write(*this, indent, 0, &out);
+  write(indent, 0, &out);
   return out;
 }
 

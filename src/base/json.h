@@ -95,10 +95,11 @@ class Json {
   // JSON text: numbers in their shortest exact form, infinities and NaN as null, ill-formed UTF-8 as U+FFFD. `indent`
   // is spaces per level, -1 for one line.
   std::string dump(int indent = -1) const;
-  void write_scalar(std::string* out) const;  // of dump: anything but an array or object
 
  private:
   friend class JsonBuilder;
+  void write(int indent, int level, std::string* out) const;
+  void write_scalar(std::string* out) const;
   template <class T>
   Json(std::in_place_t, T v) : value_(std::move(v)) {}
   bool is_uint64() const { return std::holds_alternative<uint64_t>(value_); }

@@ -1,13 +1,12 @@
 // Knobs that push the tests onto rarely taken paths: environment variables, read once, compiled in with GYR_FAULTS
 // (dev, sanitizer and fuzz presets). Release builds have none of them. tools/matrix.sh runs the suite under each.
 //
-//   GYR_TEST_SIMD=scalar|AVX2|...  kernels of this level, as gyr_build_info lists them
+//   GYR_TEST_SIMD=ref|AVX2|...  kernels of this level, as gyr_build_info lists them
 //   GYR_TEST_THREADS=n             size of every runtime's pool, whatever its options say
 //   GYR_TEST_HASH=constant         one value for every key of every hash table of ours; gyr_hash64 and what is made of
 //                                  it (HashBucket, OOV buckets, checksums, sampling noise) keep theirs
 //   GYR_TEST_MMAP=off              containers are read into memory instead of mapped
-//   GYR_TEST_CAPACITY=1            batches, chunks, blocks and pools of one, and hash tables that begin at their
-//   smallest
+//   GYR_TEST_CAPACITY=1            batches, chunks, blocks and pools of one; hash tables begin small
 #pragma once
 
 #include <cstdint>

@@ -151,6 +151,15 @@ Status SpecReader::numbers(const char* key, std::vector<double>* out) {
   return {};
 }
 
+Status SpecReader::version(int64_t newest) {
+  int64_t v = 0;
+  GYR_TRY(required_integer("version", 1, INT64_MAX, &v));
+  if (v <= newest) return {};
+  return fail(GYR_E_FORMAT_TOO_NEW, component_,
+              "%s: %" PRId64 " is newer than this library's %" PRId64 "; use a newer gyr", path("version").c_str(), v,
+              newest);
+}
+
 Status SpecReader::choice(const char* key, std::vector<std::string_view> allowed, int* out) {
   const Json* v = value(key);
   if (!v) return {};

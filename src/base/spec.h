@@ -26,6 +26,8 @@ class SpecReader {
   Status required_strings(const char* key, std::vector<std::string>* out);
   Status integers(const char* key, int64_t min, int64_t max, std::vector<int64_t>* out);
   Status numbers(const char* key, std::vector<double>* out);
+  // The key "version", required: FORMAT_TOO_NEW beyond the newest that is known.
+  Status version(int64_t newest);
   // One of the allowed words; *out is its position.
   Status choice(const char* key, std::vector<std::string_view> allowed, int* out);
   // Raw value (marks the key as read), or nullptr.

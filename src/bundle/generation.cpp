@@ -94,20 +94,11 @@ void select_rows(const Batch& batch, const std::string& event_time, const RowTim
   }
 }
 
-// What is wrong with stored text is the file's fault, not the caller's argument.
-Status stored(Status s, const std::string& path) {
-  if (s.ok()) return s;
-  if (s.code() == GYR_E_INVALID_ARGUMENT)
-    return fail(GYR_E_CORRUPT, "bundle", "%.160s: %.310s", path.c_str(), s.message());
-  return std::move(s).at(path.c_str());
-}
-
 Status read_manifest(const std::shared_ptr<Runtime>& runtime, const Container& file, Generation* g) {
   GYR_ASSIGN(std::vector<uint8_t> bytes, file.read(kManifest, kManifestKind));
   GYR_ASSIGN(Json manifest, parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, "bundle"));
   SpecReader spec(manifest, "", "bundle");
-  int64_t version = 0;
-  GYR_TRY(spec.required_integer("version", 1, 1, &version));
+  GYR_TRY(spec.version(1));
   const Json* components = spec.value("components");
   const Json* pipeline = spec.value("pipeline");
   const Json* metadata = spec.value("metadata");
@@ -119,7 +110,7 @@ Status read_manifest(const std::shared_ptr<Runtime>& runtime, const Container& f
     std::string name, type;
     GYR_TRY(entry.required_string("name", &name));
     GYR_TRY(entry.required_string("type", &type));
-    GYR_TRY(stored(load_component(runtime, file, name, type, &g->components), name));
+    GYR_TRY(load_component(runtime, file, name, type, &g->components).in_file(name.c_str()));
   }
   g->pipeline_json = *pipeline;
   if (metadata) g->metadata = *metadata;
@@ -138,7 +129,7 @@ Result<std::unique_ptr<Generation>> Generation::read(const std::shared_ptr<Runti
                                                      const std::string& path) {
   auto g = std::make_unique<Generation>();
   g->path = path;
-  GYR_TRY(stored(read_manifest(runtime, file, g.get()), path));
+  GYR_TRY(read_manifest(runtime, file, g.get()).in_file(path.c_str()));
   for (const auto& [name, table] : g->components.tables) {
     GYR_ASSIGN(g->rows_at_open[name], row_times(*table));
   }

@@ -270,9 +270,16 @@ Result<std::shared_ptr<const Container>> Container::parse(std::vector<uint8_t> b
 static Result<size_t> find(const std::vector<SectionInfo>& infos, std::string_view name, std::string_view kind) {
   for (size_t i = 0; i < infos.size(); i++) {
     if (infos[i].name != name) continue;
-    if (infos[i].kind != kind)
+    const std::string& found = infos[i].kind;
+    // A kind is three letters and the layout's digit.
+    bool newer = found.size() == kind.size() && found.compare(0, 3, kind.substr(0, 3)) == 0 && found > kind;
+    if (newer)
+      return fail(GYR_E_FORMAT_TOO_NEW, "io",
+                  "section '%s' is of kind '%s', this library reads '%.*s'; use a newer gyr", infos[i].name.c_str(),
+                  found.c_str(), int(kind.size()), kind.data());
+    if (found != kind)
       return fail(GYR_E_CORRUPT, "io", "section '%s' is of kind '%s', expected '%.*s'", infos[i].name.c_str(),
-                  infos[i].kind.c_str(), int(kind.size()), kind.data());
+                  found.c_str(), int(kind.size()), kind.data());
     return i;
   }
   // Not NOT_FOUND: a caller may take that for "no such file" and write a new one over this.

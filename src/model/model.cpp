@@ -27,8 +27,7 @@ constexpr Kind kKinds[] = {
 }  // namespace
 
 Status as_corrupt(Status s) {
-  if (s.ok()) return s;
-  return fail(GYR_E_CORRUPT, "model", "model header: %s", s.message());
+  return std::move(s).in_file("model header");
 }
 
 Status row_error(std::string_view column, int64_t row, const char* problem) {
@@ -100,8 +99,7 @@ TrainerResult Trainer::create(std::shared_ptr<Runtime> runtime, std::string_view
   GYR_ASSIGN(Json json, parse_json(spec_json, "model"));
   GYR_ASSIGN(Schema schema, schema_from_json(schema_json));
   SpecReader spec(json, "", "model");
-  int64_t version = 1;
-  GYR_TRY(spec.required_integer("version", 1, 1, &version));
+  GYR_TRY(spec.version(1));
   std::vector<std::string_view> names;
   for (const Kind& k : kKinds) names.push_back(k.name);
   int kind = 0;

@@ -75,8 +75,7 @@ Pipeline::~Pipeline() = default;
 Result<std::shared_ptr<const Pipeline>> Pipeline::create(std::string_view text, const Components& components) {
   GYR_ASSIGN(Json json, parse_json(text, "pipeline"));
   SpecReader spec(json, "", "pipeline");
-  int64_t version = 0;
-  GYR_TRY(spec.required_integer("version", 1, 1, &version));
+  GYR_TRY(spec.version(1));
   const Json* context = spec.value("context");
   const Json* stages = spec.value("stages");
   GYR_TRY(spec.finish());

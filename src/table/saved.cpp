@@ -95,7 +95,7 @@ Result<std::shared_ptr<Table>> Table::load(std::shared_ptr<Runtime> runtime, con
   std::string schema_json;
   GYR_TRY(in.get_string(&schema_json));
   auto parsed = TableSchema::parse(schema_json);
-  if (!parsed.ok()) return fail(GYR_E_CORRUPT, "table", "saved schema: %s", parsed.status().message());
+  if (!parsed.ok()) return std::move(parsed.status()).in_file("saved schema");
   auto table = std::make_shared<TableImpl>(std::move(runtime), std::move(*parsed));
   uint64_t rows = 0;
   GYR_TRY(in.get(&rows));
@@ -117,9 +117,7 @@ Result<std::shared_ptr<Table>> Table::load(std::shared_ptr<Runtime> runtime, con
       return fail(GYR_E_CORRUPT, "table", "saved table: a batch of %llu rows", (unsigned long long)n);
     batch.rows = int64_t(n);
     for (size_t c = 0; c < fields.size(); c++) GYR_TRY(decode_column(&in, fields[c], batch.rows, &batch.columns[c]));
-    Status s = table->upsert(batch, &stats);
-    if (s.code() == GYR_E_INVALID_ARGUMENT) return fail(GYR_E_CORRUPT, "table", "saved table: %s", s.message());
-    GYR_TRY(std::move(s));
+    GYR_TRY(table->upsert(batch, &stats).in_file("saved table"));
   }
   if (stats.applied != rows || table->rows() != rows)
     return fail(GYR_E_CORRUPT, "table", "saved table: %llu rows announced, %llu distinct keys found",

@@ -37,8 +37,7 @@ class Parser {
   Status parse(const Json& json) {
     SpecReader spec(json, "", "workflow");
     if (!json.is_object()) return bad("(top level)", "expected an object");
-    int64_t version = 0;
-    GYR_TRY(spec.required_integer("version", 1, 1, &version));
+    GYR_TRY(spec.version(1));
     const Json* inputs = spec.value("inputs");
     const Json* ops = spec.value("ops");
     if (!inputs || !inputs->is_array() || inputs->empty() || inputs->size() > kMaxItems)

@@ -87,7 +87,7 @@ Result<std::shared_ptr<Workflow>> Workflow::load(std::shared_ptr<Runtime> runtim
   if (version == 0) return fail(GYR_E_CORRUPT, "workflow", "workflow version 0");
   GYR_TRY(in.get_string(&json));
   auto graph = workflow::parse_graph(json, runtime->memory());
-  if (!graph.ok()) return fail(GYR_E_CORRUPT, "workflow", "stored graph: %s", graph.status().message());
+  if (!graph.ok()) return std::move(graph.status()).in_file("stored graph");
   auto made = std::make_shared<workflow::GraphWorkflow>(std::move(runtime), std::move(*graph));
   GYR_TRY(made->read_state(&in));
   return std::shared_ptr<Workflow>(std::move(made));

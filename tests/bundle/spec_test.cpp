@@ -25,7 +25,7 @@ TEST(PipelineSpec, EveryMistakeIsNamed) {
     const char *from, *to, *message;
   };
   const Case cases[] = {
-      {"\"version\":1", "\"version\":2", "version: expected an integer in 1..1"},
+      {"\"version\":1", "\"version\":2", "version: 2 is newer than this library's 1"},
       {"\"stages\":[", "\"stagse\":[", "stagse: unknown key; did you mean \"stages\"?"},
       {"\"k\":60", "\"k\":0", "stages[2].k: expected an integer in 1..65536, got 0"},
       {"\"k\":60", "\"k\":\"60\"", "stages[2].k: expected an integer in 1..65536, got \"60\""},

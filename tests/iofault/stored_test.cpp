@@ -68,6 +68,30 @@ TEST_F(Stored, AManifestThatDoesNotFitItsFileIsCorrupt) {
   EXPECT_EQ(open_with(changed("\"type\":\"table\"", "\"type\":\"tensor\"")), GYR_E_FORMAT_TOO_NEW) << o_.err.message;
 }
 
+// What a later library may have written: versions of the manifest and of the graphs in it, and every section's layout.
+TEST_F(Stored, LaterVersionsAreTooNew) {
+  std::string manifest = manifest_;
+  for (size_t at = manifest.find("\"version\":1"); at != std::string::npos;
+       at = manifest.find("\"version\":1", at + 1)) {
+    std::string later = manifest;
+    later[at + 10] = '2';
+    EXPECT_EQ(open_with(later), GYR_E_FORMAT_TOO_NEW) << o_.err.message;
+  }
+  auto file = take(Container::open(base_));
+  for (auto& newer : file->sections()) {
+    ContainerWriter writer;
+    for (auto& section : file->sections()) {
+      std::string kind = section.kind;
+      if (section.name == newer.name) kind.back()++;
+      ok(writer.add(section.name, kind, take(file->read(section.name, section.kind)), section.codec));
+    }
+    std::string path = folder_.file("later.gyr");
+    ok(writer.save(path));
+    EXPECT_EQ(file_kinds().back().open(o_, path.c_str(), &o_.err), GYR_E_FORMAT_TOO_NEW)
+        << newer.name << ": " << o_.err.message;
+  }
+}
+
 // Every kind opened as every other: the host must not take it for "no file yet" and write over it.
 TEST_F(Stored, AFileOfAnotherKindIsNotMissing) {
   auto contents = save_all(o_, folder_);

@@ -291,7 +291,8 @@ TEST(Training, RefusesSpecsNamingThePath) {
     return fails(Trainer::create(runtime(), spec, kSchema).status(), GYR_E_INVALID_ARGUMENT, words);
   };
   EXPECT_TRUE(refused("{", {}));
-  EXPECT_TRUE(refused(R"({"version":2,"kind":"dlrm"})", {"version"}));
+  EXPECT_TRUE(fails(Trainer::create(runtime(), R"({"version":2,"kind":"dlrm"})", kSchema).status(),
+                    GYR_E_FORMAT_TOO_NEW, {"version", "newer"}));
   EXPECT_TRUE(refused(R"({"version":1})", {"kind"}));
   EXPECT_TRUE(refused(R"({"version":1,"kind":"bert"})", {"kind"}));
   EXPECT_TRUE(refused(R"({"version":1,"kind":"ials","dimm":3})", {"dimm"}));

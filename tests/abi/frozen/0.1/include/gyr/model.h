@@ -29,7 +29,7 @@ typedef struct gyr_model gyr_model;
  * @param schema_json output schema of the workflow (gyr_workflow_schema); gives cardinalities and shared domains
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT, FORMAT_TOO_NEW (the spec's version), OUT_OF_MEMORY
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking no

@@ -27,7 +27,7 @@ typedef struct gyr_workflow gyr_workflow;
  * @param json NUL-terminated graph
  * @param out receives an unfitted workflow (fitted already when no op needs statistics)
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT, FORMAT_TOO_NEW (the spec's version), OUT_OF_MEMORY
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking no
