@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/fp_mode.h"
+#include "base/thread_storage.h"
 
 namespace gyr::capi {
 
@@ -31,6 +32,7 @@ inline gyr_status report(gyr_error* err, gyr_status code, const ErrorInfo* info,
 template <class Body>
 gyr_status guard(gyr_error* err, const char* component, Body&& body) noexcept {
   FpMode mode;
+  if (!have_thread_storage()) return report(err, GYR_E_OUT_OF_MEMORY, nullptr, component, "out of memory");
   try {
     Status s = body();
     if (s.ok()) return GYR_OK;

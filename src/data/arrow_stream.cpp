@@ -2,6 +2,7 @@
 #include <exception>
 
 #include "base/fp_mode.h"
+#include "base/thread_storage.h"
 #include "data/arrow.h"
 
 namespace gyr {
@@ -36,6 +37,7 @@ int errno_of(const Status& s) {
 template <class Body>
 int call(ArrowArrayStream* stream, Body&& body) noexcept {
   FpMode mode;
+  if (!have_thread_storage()) return ENOMEM;
   auto* state = static_cast<StreamState*>(stream->private_data);
   try {
     Status s = body(*state);

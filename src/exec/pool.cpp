@@ -10,6 +10,7 @@
 
 #include "base/fp_mode.h"
 #include "base/knobs.h"
+#include "base/thread_storage.h"
 
 namespace gyr {
 
@@ -70,6 +71,10 @@ Result<std::unique_ptr<Pool>> Pool::start(uint32_t threads) {
                   threads, e.what());
     }
   }
+  std::unique_lock lock(pool->mutex_);
+  pool->done_.wait(lock, [&] { return pool->begun_ == pool->threads_.size(); });
+  if (pool->without_storage_)
+    return fail(GYR_E_OUT_OF_MEMORY, "runtime", "no memory for the variables of %u threads", pool->without_storage_);
   return pool;
 }
 
@@ -117,7 +122,12 @@ void Pool::run(Job* job) {
 
 void Pool::work() {
   FpMode mode;
+  bool usable = have_thread_storage();
   std::unique_lock lock(mutex_);
+  begun_++;
+  without_storage_ += !usable;
+  done_.notify_all();
+  if (!usable) return;
   for (;;) {
     wake_.wait(lock, [&] { return stop_ || first_; });
     if (stop_) return;

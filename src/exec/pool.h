@@ -51,6 +51,7 @@ class Pool {
   std::condition_variable wake_, done_;
   Job *first_ = nullptr, *last_ = nullptr;
   bool stop_ = false;
+  uint32_t begun_ = 0, without_storage_ = 0;  // threads
   std::vector<std::thread> threads_;
 };
 
