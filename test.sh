@@ -48,7 +48,7 @@ suite() {  # suite NAME PRESET [ctest arguments]: build a preset and run its tes
   local name=$1 preset=$2 still=(); shift 2
   # Older ThreadSanitizers abort where the kernel randomises addresses widely; not every container allows this.
   [ "$preset" = tsan ] && setarch -R true 2>/dev/null && still=(setarch -R)
-  step "configure $name" logged "$name-configure" cmake --preset "$preset" || return
+  step "configure $name" logged "$name-configure" cmake --preset "$preset" -DGYR_ALL_TESTS=ON || return
   # shellcheck disable=SC2086
   step "build $name" logged "$name-build" "${still[@]}" cmake --build "build/$preset" -j "$jobs" ${TARGETS:+--target $TARGETS} || return
   note "test $name"
