@@ -70,13 +70,25 @@ struct SaveTarget {
   bool exists = false;
 };
 
+// A link to where nothing is yet: the file is made there, and the link stays.
+Status follow_dangling(std::string* path) {
+  for (char to[PATH_MAX];;) {
+    auto length = system_call({FileOp::kLookUp, path->c_str()},
+                              [&](size_t) { return ::readlink(path->c_str(), to, sizeof to); });
+    if (length < 0) return errno == EINVAL || errno == ENOENT ? Status() : io_error("read the link", *path);
+    std::string_view name(to, size_t(length));
+    *path = name.starts_with('/') ? std::string(name) : folder_of(*path) + "/" + std::string(name);
+  }
+}
+
 Result<SaveTarget> resolve(const std::string& path) {
   SaveTarget target{path};
   if (path.empty()) return fail(GYR_E_INVALID_ARGUMENT, "io", "the path is empty; name the file to save to");
   struct stat info;
   if (system_call({FileOp::kLookUp, path.c_str()}, [&](size_t) { return ::stat(path.c_str(), &info); }) != 0) {
-    if (errno == ENOENT) return target;
-    return io_error("look up", path);
+    if (errno != ENOENT) return io_error("look up", path);
+    GYR_TRY(follow_dangling(&target.path));
+    return target;
   }
   if (!S_ISREG(info.st_mode))
     return fail(GYR_E_INVALID_ARGUMENT, "io", "cannot save to '%s': it exists and is not a regular file", path.c_str());

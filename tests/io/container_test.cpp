@@ -212,6 +212,14 @@ TEST_F(ContainerFile, ModeAndTargets) {
   stat(path_.c_str(), &info);
   EXPECT_EQ(info.st_mode & 07777, 0600u);
   EXPECT_EQ(info.st_size, 64);
+  ASSERT_EQ(symlink("made/../made/late", (folder_ + "/dangling").c_str()), 0);
+  ASSERT_EQ(symlink("dangling", (folder_ + "/twice").c_str()), 0);
+  EXPECT_EQ(w.save(folder_ + "/twice").code(), GYR_E_IO);  // no folder to make it in
+  fs::create_directory(folder_ + "/made");
+  ASSERT_TRUE(w.save(folder_ + "/twice").ok());
+  EXPECT_TRUE(fs::is_symlink(folder_ + "/twice"));
+  EXPECT_TRUE(fs::is_symlink(folder_ + "/dangling"));
+  EXPECT_TRUE(fs::is_regular_file(folder_ + "/made/late"));
   Status s = w.save(folder_ + "/missing/x");
   EXPECT_EQ(s.code(), GYR_E_IO);
   EXPECT_EQ(s.info()->os_errno, ENOENT);
