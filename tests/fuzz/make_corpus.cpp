@@ -13,6 +13,7 @@
 #include "device/backend.h"
 #include "io/container.h"
 #include "workflow/workflow.h"
+#include "tests/support/files.h"
 
 using namespace gyr;
 
@@ -29,10 +30,7 @@ void put(const std::string& target, const std::string& name, char first, std::st
   put(target, name, first + std::string(bytes));
 }
 
-std::string slurp(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
+using test::slurp;
 std::string text_of(const std::vector<uint8_t>& b) { return {b.begin(), b.end()}; }
 
 // The text at the start of a section, behind `skip` bytes.

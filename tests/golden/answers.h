@@ -4,7 +4,7 @@
 
 #include <sstream>
 
-#include "tests/golden/rows.h"
+#include "tests/golden/helpers.h"
 
 namespace gyr::golden {
 

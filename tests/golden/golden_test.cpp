@@ -6,16 +6,14 @@
 #include <fstream>
 
 #include "tests/golden/answers.h"
+#include "tests/support/files.h"
 
 namespace gyr::golden {
 namespace {
 
 const std::string kFolder = GYR_SOURCE_DIR "/tests/golden";
 
-std::string slurp(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
+using test::slurp;
 
 // Floats may differ in the last digits between SIMD levels; everything else must not.
 bool same_word(const std::string& a, const std::string& b) {

@@ -219,7 +219,7 @@ class Maker {
     r.string_lists("history", histories);
     return filled(R"({"name":"users","key":"user_id","event_time":"at","columns":[{"name":"age","dtype":"float32"},
       {"name":"history","dtype":"string","list":true}]})",
-                  r);
+                  std::move(r));
   }
 
   static std::vector<std::string> item_ids() {

@@ -7,24 +7,16 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "tests/bundle/world.h"
+#include "tests/support/files.h"
 
 namespace gyr::test {
 
 namespace fs = std::filesystem;
-
-inline std::string slurp(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-inline void spill(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
-}
 
 // A folder that goes with its owner. In memory where flushing would only cost time.
 struct Folder {

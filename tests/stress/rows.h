@@ -1,69 +1,15 @@
-// Arrow streams out of vectors, and a runtime, for setting things up.
+// Streams, texts and a runtime, for setting things up.
 #pragma once
 
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "tests/data/arrow_builder.h"
 #include "tests/stress/hammer.h"
+#include "tests/support/rows.h"
 
 namespace gyr::stress {
 
-class Rows {
- public:
-  Rows() = default;
-  Rows(const Rows&) = delete;
-  Rows& operator=(const Rows&) = delete;
-  ~Rows() {
-    for (auto& s : schemas_) s.release(&s);
-    for (auto& a : arrays_) a.release(&a);
-  }
-  Rows& ints(const char* name, const std::vector<int64_t>& v, const char* format = "l") {
-    return add(testing::schema(format, name), testing::array(size(v), {{}, testing::bytes(v)}));
-  }
-  Rows& floats(const char* name, const std::vector<float>& v) {
-    return add(testing::schema("f", name), testing::array(size(v), {{}, testing::bytes(v)}));
-  }
-  Rows& doubles(const char* name, const std::vector<double>& v) {
-    return add(testing::schema("g", name), testing::array(size(v), {{}, testing::bytes(v)}));
-  }
-  Rows& strings(const char* name, const std::vector<std::string>& v) {
-    std::vector<int32_t> offsets{0};
-    std::string all;
-    for (auto& s : v) all += s, offsets.push_back(int32_t(all.size()));
-    return add(testing::schema("u", name), testing::array(size(v), {{}, testing::bytes(offsets), testing::text(all)}));
-  }
-  Rows& lists(const char* name, const std::vector<std::vector<int64_t>>& v) {
-    std::vector<int32_t> offsets{0};
-    std::vector<int64_t> all;
-    for (auto& l : v) all.insert(all.end(), l.begin(), l.end()), offsets.push_back(int32_t(all.size()));
-    return add(
-        testing::schema("+l", name, {testing::schema("l", "item")}),
-        testing::array(size(v), {{}, testing::bytes(offsets)}, {testing::array(size(all), {{}, testing::bytes(all)})}));
-  }
-  // Takes everything added so far as one batch.
-  ArrowArrayStream stream() {
-    auto schemas = std::exchange(schemas_, {});
-    auto arrays = std::exchange(arrays_, {});
-    return testing::stream(testing::schema("+s", "", schemas), {testing::array(rows_, {{}}, arrays)});
-  }
-
- private:
-  template <class T>
-  static int64_t size(const std::vector<T>& v) {
-    return int64_t(v.size());
-  }
-  Rows& add(ArrowSchema schema, ArrowArray array) {
-    rows_ = array.length;
-    schemas_.push_back(schema);
-    arrays_.push_back(array);
-    return *this;
-  }
-  std::vector<ArrowSchema> schemas_;
-  std::vector<ArrowArray> arrays_;
-  int64_t rows_ = 0;
-};
+using test::Rows;
 
 inline void release(ArrowArrayStream* s) {
   if (s->release) s->release(s);
