@@ -1,33 +1,16 @@
 #include <gyr/model.h>
 
 #include "base/json.h"
+#include "capi/consume.h"
 #include "capi/guard.h"
 #include "capi/handles.h"
 #include "capi/open.h"
-#include "data/arrow.h"
 #include "model/model.h"
 
 using namespace gyr;
 using namespace gyr::capi;
 
 namespace {
-
-// Feeds every batch of a stream to `use`; the stream is taken only when `done` succeeded too.
-template <class Use, class Done>
-Status consume(ArrowArrayStream* stream, gyr_task* task, Use&& use, Done&& done) {
-  GYR_TRY(require(stream, "stream"));
-  GYR_ASSIGN(std::unique_ptr<ArrowReader> reader, ArrowReader::open(stream));
-  Batch batch;
-  for (bool end = false;;) {
-    GYR_TRY(check(task));
-    GYR_TRY(reader->next(&batch, &end));
-    if (end) break;
-    GYR_TRY(use(batch));
-  }
-  GYR_TRY(done());
-  reader->accept();
-  return {};
-}
 
 // The columns of a batch in the order the model wants them.
 Status bind(const Batch& batch, const ModelInputs& inputs, std::vector<const Column*>* out) {

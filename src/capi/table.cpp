@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/knobs.h"
+#include "capi/consume.h"
 #include "capi/guard.h"
 #include "capi/handles.h"
 #include "capi/open.h"
@@ -61,19 +62,13 @@ Status write_stats(const gyr::Table::UpsertStats& s, gyr_upsert_stats* out) {
 }
 
 Status upsert_stream(gyr::Table* table, ArrowArrayStream* stream, gyr_task* task, gyr::Table::UpsertStats* stats) {
-  GYR_ASSIGN(auto reader, gyr::ArrowReader::open(stream));
-  gyr::Batch batch;
   gyr::set_phase(task, "upsert", 0);
-  for (;;) {
-    GYR_TRY(gyr::check(task));
-    bool end = false;
-    GYR_TRY(reader->next(&batch, &end));
-    if (end) break;
+  auto upsert = [&](const gyr::Batch& batch) -> Status {
     GYR_TRY(table->upsert(batch, stats));
     gyr::advance(task, uint64_t(batch.rows));
-  }
-  reader->accept();
-  return {};
+    return {};
+  };
+  return consume(stream, task, upsert, [] { return Status(); });
 }
 
 std::vector<gyr::Field> export_fields(const gyr::Table& table) {
@@ -104,7 +99,6 @@ GYR_API gyr_status gyr_table_upsert(gyr_table* table, ArrowArrayStream* stream, 
   gyr::Table::UpsertStats done;
   gyr_status code = guard(err, "table", [&]() -> Status {
     GYR_TRY(enter(table, "table"));
-    GYR_TRY(require(stream, "stream"));
     GYR_TRY(write_stats(done, stats));  // refuses a bad struct_size before anything is in
     return upsert_stream(table->impl.get(), stream, task, &done);
   });

@@ -1,5 +1,6 @@
 #include <gyr/workflow.h>
 
+#include "capi/consume.h"
 #include "capi/guard.h"
 #include "capi/handles.h"
 #include "capi/open.h"
@@ -59,22 +60,15 @@ GYR_API gyr_status gyr_workflow_fit_partial(gyr_workflow* workflow, struct Arrow
                                             gyr_error* err) noexcept {
   return guard(err, "workflow", [&]() -> Status {
     GYR_TRY(enter(workflow, "workflow"));
-    GYR_TRY(require(stream, "stream"));
     // Fitted apart and merged at the end: a failure anywhere leaves the statistics as they were.
     GYR_ASSIGN(auto apart, workflow->impl->fork());
-    GYR_ASSIGN(auto reader, gyr::ArrowReader::open(stream));
     gyr::set_phase(task, "fit", 0);
-    Batch batch;
-    for (bool end = false;;) {
-      GYR_TRY(gyr::check(task));
-      GYR_TRY(reader->next(&batch, &end));
-      if (end) break;
+    auto fit = [&](const Batch& batch) -> Status {
       GYR_TRY(apart->fit_batch(batch));
       gyr::advance(task, uint64_t(batch.rows));
-    }
-    GYR_TRY(workflow->impl->merge(*apart));
-    reader->accept();
-    return {};
+      return {};
+    };
+    return consume(stream, task, fit, [&] { return workflow->impl->merge(*apart); });
   });
 }
 
