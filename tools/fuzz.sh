@@ -44,11 +44,12 @@ fuzz_one() {
       -rss_limit_mb=1024 -malloc_limit_mb=512 -print_final_stats=1 -use_value_profile=1 \
       -artifact_prefix="$out/findings/$t/" >> "$log" 2>&1 &
     pid=$! now=1
-    while sleep 1 && now=$(cpu_seconds $pid); do
+    while sleep 1 && seen=$(cpu_seconds $pid); do
+      now=$seen  # the last that was seen: the shell may have reaped the process since
       if [ $((used + now)) -ge "$seconds" ]; then kill -TERM $pid 2> /dev/null || true; fi
     done
     wait $pid || true
-    used=$((used + ${now:-0} + 1))
+    used=$((used + now + 1))
   done
   runs=$(awk '/stat::number_of_executed_units/ { n += $2 } END { print n + 0 }' "$log")
   edges=$(awk '{ for (i = 1; i < NF; i++) if ($i == "cov:" && $(i + 1) > most) most = $(i + 1) } END { print most + 0 }' "$log")
