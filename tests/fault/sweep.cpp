@@ -12,16 +12,20 @@
 namespace gyr::test {
 namespace {
 
+bool asked_for(const char* what) {
+  const char* how = std::getenv("GYR_SWEEP");
+  return how && std::string(how) == what;
+}
+
 #if defined(__SANITIZE_ADDRESS__)
-constexpr int64_t kDense = 24, kSparse = 24;
+constexpr bool kSlow = true;
 #else
-constexpr int64_t kDense = 200, kSparse = 100;
+constexpr bool kSlow = false;
 #endif
 
-bool full() {
-  const char* how = std::getenv("GYR_SWEEP");
-  return how && std::string(how) == "full";
-}
+// How many of the first allocations, and about how many of the others.
+int64_t dense() { return kSlow || asked_for("brief") ? 24 : 200; }
+int64_t sparse() { return kSlow || asked_for("brief") ? 24 : 100; }
 
 int64_t next_prime(int64_t n) {
   for (;; n++) {
@@ -86,9 +90,9 @@ void sweep_one(Scenario scenario, const Setting& s, int64_t offset) {
   int64_t asked = 0;
   for (int i = 0; i < 2; i++) run(scenario, allocations::kNever, s, &asked);  // fills caches
   if (::testing::Test::HasFailure()) return;
-  int64_t step = full() || asked <= kDense ? 1 : next_prime((asked - kDense) / kSparse + 1 + offset);
+  int64_t step = asked_for("full") || asked <= dense() ? 1 : next_prime((asked - dense()) / sparse() + 1 + offset);
   Level level;
-  for (int64_t n = 0;; n += n < kDense ? 1 : step) {
+  for (int64_t n = 0;; n += n < dense() ? 1 : step) {
     bool met = run(scenario, n, s);
     expect_no_leak(scenario, n, s, &level);
     if (::testing::Test::HasFailure()) return;

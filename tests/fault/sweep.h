@@ -2,8 +2,9 @@
 // Fault::call and checks the result; sweep() repeats it with the n-th allocation inside the call failing, for n = 0, 1,
 // 2, ... until the call passes without having met a failure.
 //
-// GYR_SWEEP=full tries every n. Otherwise every n up to kDense, and beyond by a prime step, so that at most about
-// kSparse more are tried; the step differs between modes and thread counts, so that together they cover more.
+// GYR_SWEEP=full tries every n. Otherwise every n up to 200, and beyond by a prime step, so that at most about 100 more
+// are tried; the step differs between modes and thread counts, so that together they cover more. Under AddressSanitizer,
+// and with GYR_SWEEP=brief (for builds that count branches), 24 and 24.
 #pragma once
 
 #include <gtest/gtest.h>
