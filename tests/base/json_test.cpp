@@ -37,7 +37,7 @@ std::string round_trip(std::string_view text) {
 TEST(Json, WritesWhatItRead) {
   for (const char* text :
        {"null", "true", "[]", "{}", "-9223372036854775808", "18446744073709551615", "0.1", "1.0", "1e+300", "-2.5e-09",
-        R"({"b":[1,{"a":[]}],"a":null})", R"(["\"\\\b\f\n\r\t\u0001é€😀"])", R"({"":{"x":[[[]]]}})"})
+        R"({"b":[1,{"a":[]}],"a":null})", R"(["\"\\\b\f\n\r\t\u0000\u0001é€😀"])", R"({"":{"x":[[[]]]}})"})
     EXPECT_EQ(round_trip(text), text);
   EXPECT_EQ(round_trip(" [ 1 , 2.50 , \"\\u00e9\\ud83d\\ude00\\/\" ] "), "[1,2.5,\"é😀/\"]");
   for (double v : {0.1, 1.0 / 3, 5e-324, 1.7976931348623157e308, -0.0, 123456789012345680.0}) {
@@ -120,11 +120,20 @@ TEST(Json, ReadsByTypeAndRange) {
   EXPECT_TRUE(r.choice("w", {"one", "two"}, &word).ok());
   EXPECT_EQ(word, 1);
   EXPECT_STREQ(r.choice("f", {"one", "two"}, &word).message(), "f: expected one of \"one\", \"two\", got 1.5");
+  EXPECT_FALSE(r.required_strings("w", &strings).ok());
   EXPECT_TRUE(r.finish().ok());
   EXPECT_FALSE(r.required_string("none", &text).ok());
   EXPECT_FALSE(r.required_integer("none", 0, 1, &n).ok());
   EXPECT_FALSE(r.required_strings("none", &strings).ok());
   EXPECT_FALSE(SpecReader(Json(3), "x", "test").finish().ok());
+  EXPECT_FALSE(SpecReader(Json(3), "", "test").finish().ok());
+  auto long_values = parse_json("{\"empty\":[],\"long\":\"" + std::string(35, 'a') + "\u00e9\u00e9\"}", "test");
+  ASSERT_TRUE(long_values.ok());
+  SpecReader in(*long_values, "in", "test");
+  EXPECT_STREQ(in.required_strings("empty", &strings).message(), "in.empty: must not be empty");
+  // Cut between characters, not inside one.
+  EXPECT_EQ(in.integer("long", 0, 1, &n).message(),
+            "in.long: expected an integer in 0..1, got \"" + std::string(35, 'a') + "...");
   Json unknown = {{"zzzzzzzzzzzz", 1}};
   EXPECT_STREQ(SpecReader(unknown, "", "test").finish().message(), "zzzzzzzzzzzz: unknown key");
 }

@@ -71,6 +71,8 @@ void check_sample(const Container& c) {
   EXPECT_FALSE(c.has("met"));
   EXPECT_EQ(c.view("metal", "META").status().code(), GYR_E_CORRUPT);
   EXPECT_EQ(c.view("meta", "META2").status().code(), GYR_E_CORRUPT);
+  EXPECT_EQ(c.view("meta", "METB").status().code(), GYR_E_CORRUPT);
+  EXPECT_EQ(c.view("meta", "MET1").status().code(), GYR_E_FORMAT_TOO_NEW);
 }
 
 TEST_F(ContainerFile, RoundTrip) {
@@ -111,6 +113,7 @@ TEST(Container, WriterRefusesBadSections) {
   for (std::string name : {std::string(), std::string(208, 'x'), std::string("a\nb"), std::string("a\0b", 3)})
     EXPECT_EQ(w.add(name, "KIND", {}).code(), GYR_E_INVALID_ARGUMENT);
   EXPECT_TRUE(w.add(std::string(207, 'x'), "KIND", {}).ok());
+  EXPECT_TRUE(w.add("nothing to pack", "KIND", {}, Codec::kLz4).ok());
   for (auto kind : {"", "ABC", "ABCDE", "AB\n1"}) EXPECT_EQ(w.add("b", kind, {}).code(), GYR_E_INVALID_ARGUMENT);
 }
 
@@ -177,6 +180,15 @@ TEST(Container, ForgedFiles) {
   EXPECT_EQ(Forged().header<uint32_t>(40, 0xffffffff).parse(), GYR_E_CORRUPT);
   EXPECT_EQ(Forged().header<uint64_t>(32, UINT64_MAX - 63).parse(), GYR_E_CORRUPT);
   EXPECT_EQ(Forged().header<uint64_t>(32, 0).parse(), GYR_E_CORRUPT);
+  EXPECT_EQ(Forged().header<uint64_t>(32, 65).parse(), GYR_E_CORRUPT);
+  EXPECT_EQ(Forged().header<uint32_t>(12, 128).parse(), GYR_E_CORRUPT);  // size of the header
+  EXPECT_EQ(Forged().entry<char>(0, 0, '\n').parse(), GYR_E_CORRUPT);
+  EXPECT_EQ(Forged().entry<char>(0, 208, '\n').parse(), GYR_E_CORRUPT);  // kind
+  Forged hole;  // between the last section and the table
+  uint64_t table = 0;
+  std::memcpy(&table, &hole.bytes[32], 8);
+  hole.bytes.insert(hole.bytes.begin() + long(table), 64, 0);
+  EXPECT_EQ(hole.header<uint64_t>(24, hole.bytes.size()).header<uint64_t>(32, table + 64).parse(), GYR_E_CORRUPT);
   EXPECT_EQ(Forged().entry<uint32_t>(0, kCodec, 2).parse(), GYR_E_FORMAT_TOO_NEW);
   EXPECT_EQ(Forged().entry<uint64_t>(0, kReserved, 1).parse(), GYR_E_CORRUPT);
   EXPECT_EQ(Forged().entry<uint64_t>(0, kOffset, 128).parse(), GYR_E_CORRUPT);
