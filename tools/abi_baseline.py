@@ -56,8 +56,9 @@ def write_program():
     """The scenario as it is today, with the tables that are generated for it."""
     host, program = ROOT / "tests/host", frozen() / "program"
     program.mkdir()
-    for name in ("scenario.c", "scenario.h", "stream.c", "stream.h", "linked.c"):
-        shutil.copyfile(host / name, program / name)
+    for pattern in ("scenario*.[ch]", "stream.[ch]", "linked.c"):
+        for file in host.glob(pattern):
+            shutil.copyfile(file, program / file.name)
     for kind in ("functions", "handles"):
         made = subprocess.run([sys.executable, host / "gen_api.py", ROOT / "tests/abi/gyr-api.json", kind],
                               check=True, capture_output=True)

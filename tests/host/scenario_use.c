@@ -1,0 +1,307 @@
+/* Using everything that scenario_open made. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "scenario_parts.h"
+
+gyr_status scenario_recommend(scenario* s, gyr_workspace* workspace, gyr_error* err) {
+  int64_t users[3] = {1000, 1007, 99};
+  gyr_keys keys = {sizeof keys, GYR_DTYPE_INT64, 3, users, NULL};
+  const char* names[1] = {"oldest"};
+  gyr_value context[3] = {{0}};
+  context[0].dtype = GYR_DTYPE_FLOAT64;
+  context[0].f = 1960.5;
+  int64_t ids[3 * kK];
+  float scores[3 * kK], stages[6 * kK];
+  uint32_t counts[3];
+  uint8_t status[3];
+  gyr_stage_trace trace[16];
+  memset(trace, 0, sizeof trace);
+  trace[0].struct_size = sizeof trace[0];
+  gyr_recommend_args a = {0};
+  a.struct_size = sizeof a;
+  a.k = kK;
+  a.users = &keys;
+  a.context_names = names;
+  a.context = context;
+  a.n_context = 1;
+  a.now_us = 2000000;
+  a.seed = 7;
+  a.out_ids = ids;
+  a.out_scores = scores;
+  a.out_stage_scores = stages;
+  a.out_counts = counts;
+  a.out_user_status = status;
+  a.trace = trace;
+  a.trace_capacity = 16;
+  a.workspace = workspace;
+  gyr_status result = s->g->bundle_recommend(s->h.bundle, &a, NULL, err);
+  if (result != GYR_OK) return result;
+  if (counts[0] != kK || status[0] != GYR_VALUE_PRESENT || status[2] != GYR_VALUE_MISSING || a.trace_count < 8 ||
+      !a.generation)
+    return GYR_E_INTERNAL;
+  if (s->threads == 1) { /* else several threads may be here */
+    scenario_digest(s, ids, sizeof(int64_t) * counts[0]);
+    scenario_digest(s, scores, sizeof(float) * counts[0]);
+  }
+  return GYR_OK;
+}
+
+static int decimal_comma(const char* text) {
+  for (; *text; text++)
+    if (text[0] >= '0' && text[0] <= '9' && text[1] == ',' && text[2] >= '0' && text[2] <= '9') return 1;
+  return 0;
+}
+
+static void use_bundle(scenario* s) {
+  char path[512];
+  CALL(index_save(s->h.index, scenario_path(s, "index.gyr", path), &s->err));
+  scenario_check(s, scenario_recommend(s, s->h.workspace, &s->err), "recommend", __FILE__, __LINE__);
+  scenario_check(s, scenario_recommend(s, NULL, &s->err), "recommend", __FILE__, __LINE__);
+  uint64_t generation = 0;
+  CALL(bundle_publish(s->h.bundle, scenario_path(s, "bundle.gyr", path), GYR_PUBLISH_CARRY_ROWS, &generation, &s->err));
+  scenario_check(s, scenario_recommend(s, s->h.workspace, &s->err), "recommend", __FILE__, __LINE__);
+  CALL(bundle_rollback(s->h.bundle, &generation, &s->err));
+  free(TEXT(bundle_describe, s->h.bundle));
+  char* metrics = TEXT(bundle_metrics, s->h.bundle);
+  EXPECT(metrics && strstr(metrics, "gyr_") && !decimal_comma(metrics));
+  free(metrics);
+  gyr_table* table = NULL;
+  gyr_index* index = NULL;
+  gyr_model* model = NULL;
+  gyr_workflow* workflow = NULL;
+  CALL(bundle_table(s->h.bundle, "items", &table, &s->err));
+  CALL(bundle_index(s->h.bundle, "by_vector", &index, &s->err));
+  CALL(bundle_model(s->h.bundle, "retrieval", &model, &s->err));
+  CALL(bundle_workflow(s->h.bundle, "features", &workflow, &s->err));
+  s->g->table_destroy(table);
+  s->g->index_destroy(index);
+  s->g->model_destroy(model);
+  s->g->workflow_destroy(workflow);
+}
+
+static void use_table(scenario* s) {
+  char path[512];
+  int64_t ids[3] = {1000, 1001, 4};
+  gyr_keys keys = {sizeof keys, GYR_DTYPE_INT64, 3, ids, NULL}, one = {sizeof one, GYR_DTYPE_INT64, 1, ids + 2, NULL};
+  double ages[3];
+  uint8_t status[3], list_status[3];
+  int64_t history[3 * kLikes], offsets[4];
+  gyr_table_column columns[2] = {{.struct_size = sizeof columns[0], .dtype = GYR_DTYPE_FLOAT64, .name = "age"},
+                                 {.struct_size = sizeof columns[0], .dtype = GYR_DTYPE_INT64, .name = "history"}};
+  columns[0].values = ages;
+  columns[0].values_capacity = 3;
+  columns[0].status = status;
+  columns[1].values = history;
+  columns[1].values_capacity = 3 * kLikes;
+  columns[1].offsets = offsets;
+  columns[1].status = list_status;
+  CALL(table_get(s->h.table, &keys, 0, columns, 2, &s->err));
+  EXPECT(status[0] == GYR_VALUE_PRESENT && status[2] == GYR_VALUE_MISSING && ages[1] == 21.25 &&
+         offsets[2] == 2 * kLikes);
+  const char* names[1] = {"age"};
+  gyr_value value = {.dtype = GYR_DTYPE_FLOAT64, .f = 44.5};
+  uint32_t applied = 0;
+  CALL(table_upsert_row(s->h.table, &one, 2000000, names, &value, 1, &applied, &s->err));
+  EXPECT(applied == 1);
+  uint64_t deleted = 0;
+  CALL(table_delete(s->h.table, &one, &deleted, &s->err));
+  EXPECT(deleted == 1);
+  gyr_table_info info = {.struct_size = sizeof info};
+  CALL(table_get_info(s->h.table, &info, &s->err));
+  EXPECT(info.rows == kUsers && info.columns == 3);
+  struct ArrowArrayStream exported;
+  CALL(table_export(s->h.table, &exported, &s->err));
+  struct ArrowArray array = {0};
+  EXPECT(exported.get_next(&exported, &array) == 0 && array.length == kUsers);
+  if (array.release) array.release(&array);
+  exported.release(&exported);
+  gyr_table* opened = NULL;
+  CALL(table_save(s->h.table, scenario_path(s, "table.gyr", path), &s->err));
+  CALL(table_open(s->h.runtime, path, &opened, &s->err));
+  s->g->table_destroy(opened);
+}
+
+static void use_cache(scenario* s, gyr_cache* cache) {
+  int64_t keys[3] = {1, 2, 3}, bags[3] = {0, 2, 3};
+  float rows[3 * kDim], out[3 * kDim];
+  uint8_t status[3];
+  uint64_t removed = 0;
+  for (int i = 0; i < 3 * kDim; i++) rows[i] = (float)i * .5f;
+  CALL(cache_put(cache, keys, rows, 3, &s->err));
+  CALL(cache_get(cache, keys, 3, out, status, &s->err));
+  EXPECT(!memcmp(rows, out, sizeof rows) && status[2] == GYR_VALUE_PRESENT);
+  CALL(cache_remove(cache, keys + 2, 1, &removed, &s->err));
+  CALL(cache_pool(cache, keys, bags, 2, GYR_POOLING_MEAN, out, status, &s->err));
+  EXPECT(removed == 1 && status[2] != GYR_VALUE_PRESENT && out[1] == (rows[1] + rows[kDim + 1]) / 2);
+  gyr_cache_info info = {.struct_size = sizeof info};
+  CALL(cache_get_info(cache, &info, &s->err));
+  EXPECT(info.dim == kDim && info.hits > 0);
+}
+
+static void use_index(scenario* s) {
+  char path[512];
+  int64_t ids[2 * kK], slots[2], wanted[2] = {500, 7};
+  float query[2 * kDim], scores[2 * kK];
+  uint32_t counts[2];
+  for (int i = 0; i < 2 * kDim; i++) query[i] = (float)(i % 5) - 1.5f;
+  CALL(index_slots(s->h.index, wanted, 2, slots, &s->err));
+  EXPECT(slots[0] >= 0 && slots[1] == -1);
+  gyr_search_args a = {.struct_size = sizeof a, .k = kK, .queries = query, .n = 2};
+  a.out_ids = ids;
+  a.out_scores = scores;
+  a.out_counts = counts;
+  CALL(index_search(s->h.index, &a, s->h.task, &s->err));
+  EXPECT(counts[0] == kK && counts[1] == kK && scores[0] >= scores[1]);
+  scenario_digest(s, ids, sizeof ids);
+  uint64_t filter[2] = {0x5555555555555555u, 0}, deleted = 1;
+  a.exact = 1;
+  a.filter = filter;
+  a.filter_bits = 60;
+  CALL(index_search(s->h.index, &a, NULL, &s->err));
+  EXPECT(counts[0] == kK);
+  CALL(index_delete(s->h.index, wanted + 1, 1, &deleted, &s->err));
+  EXPECT(deleted == 0);
+  gyr_index_info info = {.struct_size = sizeof info};
+  CALL(index_get_info(s->h.index, &info, &s->err));
+  EXPECT(info.count == kItems && info.dim == kDim);
+  gyr_index* opened = NULL;
+  CALL(index_save(s->h.index, scenario_path(s, "index.gyr", path), &s->err));
+  CALL(index_open(s->h.runtime, path, &opened, &s->err));
+  s->g->index_destroy(opened);
+}
+
+static void use_models(scenario* s) {
+  char path[512];
+  world* w = make_world();
+  float scores[2 * kRows], best[2 * kK];
+  int64_t history[3] = {5, 9, 13}, offsets[3] = {0, 2, 3}, items[2 * kK];
+  uint64_t rows = 0;
+  struct ArrowArrayStream stream = scenario_transformed(s, training_rows(w, 0, 0));
+  CALL(model_predict(s->h.model, &stream, scores, 2 * kRows, &rows, &s->err));
+  drop_stream(&stream);
+  EXPECT(rows == 2 * kRows && scores[0] > 0 && scores[0] < 1);
+  scenario_digest(s, scores, sizeof scores);
+  CALL(model_recommend(s->als, history, offsets, 2, kK, NULL, NULL, items, best, &s->err));
+  EXPECT(items[0] >= 3 && best[0] >= best[1]);
+  scenario_digest(s, items, sizeof items);
+  scenario_digest(s, best, sizeof best);
+  char* text = TEXT(model_describe, s->als);
+  EXPECT(text && strstr(text, "\"ials\""));
+  free(text);
+  gyr_model* opened = NULL;
+  CALL(model_save(s->h.model, scenario_path(s, "model.gyr", path), &s->err));
+  CALL(model_open(s->h.runtime, path, &opened, &s->err));
+  s->g->model_destroy(opened);
+  free(w);
+}
+
+static void use_workflow(scenario* s) {
+  char path[512];
+  gyr_value in[6] = {{0}}, out[6], code;
+  int64_t history[2] = {500, 501};
+  int64_t scratch[64];
+  in[0].dtype = GYR_DTYPE_FLOAT64;
+  in[0].f = 30.5;
+  in[1].dtype = GYR_DTYPE_INT64;
+  in[1].is_list = 1;
+  in[1].list = history;
+  in[1].count = 2;
+  in[2].dtype = GYR_DTYPE_INT64;
+  in[2].i = 500;
+  in[3].dtype = GYR_DTYPE_STRING;
+  in[3].s = (gyr_str){"noir", 4};
+  in[4].dtype = GYR_DTYPE_FLOAT64;
+  in[4].f = 1999.5;
+  CALL(workflow_transform_row(s->h.workflow, in, 6, out, 6, scratch, sizeof scratch, &s->err));
+  EXPECT(out[2].dtype == GYR_DTYPE_INT64 && out[2].i >= 3 && out[1].count == 2);
+  CALL(workflow_decode(s->h.workflow, "genre", 3, &code, &s->err));
+  EXPECT(code.dtype == GYR_DTYPE_STRING && code.s.len > 0);
+  char* schema = TEXT(workflow_schema, s->h.workflow);
+  if (schema) scenario_digest(s, schema, strlen(schema));
+  free(schema);
+  gyr_workflow* opened = NULL;
+  CALL(workflow_save(s->h.workflow, scenario_path(s, "workflow.gyr", path), &s->err));
+  CALL(workflow_open(s->h.runtime, path, &opened, &s->err));
+  s->g->workflow_destroy(opened);
+}
+
+static gyr_status report(gyr_monitor* monitor, char* text, uint64_t capacity, uint64_t* size, const scenario* s,
+                         gyr_error* err) {
+  return s->g->monitor_report(monitor, 9000000, text, capacity, size, err);
+}
+
+static void use_monitor(scenario* s) {
+  world* w = make_world();
+  column ages[] = {{"age", 'f', w->row_age, NULL}};
+  struct ArrowArrayStream stream = make_stream(ages, 1, 2 * kRows, 0);
+  CALL(monitor_set_baseline(s->h.monitor, &stream, &s->err));
+  drop_stream(&stream);
+  stream = make_stream(ages, 1, 40, 0);
+  CALL(monitor_observe(s->h.monitor, &stream, &s->err));
+  drop_stream(&stream);
+  int64_t items[4] = {1, 2, 3, 4};
+  float scores[4] = {.9f, .7f, .5f, .25f};
+  uint64_t id = s->digest | 1; /* a new request each time */
+  CALL(monitor_served(s->h.monitor, id, items, scores, 4, 1000000, &s->err));
+  CALL(monitor_label(s->h.monitor, id, 4, 1, 1000001, &s->err));
+  CALL(monitor_count(s->h.monitor, "clicks", 3, &s->err));
+  char text[8192];
+  uint64_t size = 0;
+  scenario_check(s, report(s->h.monitor, NULL, 0, &size, s, &s->err), "report size", __FILE__, __LINE__);
+  scenario_check(s, report(s->h.monitor, text, sizeof text, &size, s, &s->err), "report", __FILE__, __LINE__);
+  EXPECT(strstr(text, "\"psi\"") && strstr(text, "\"clicks\""));
+  scenario_digest(s, text, strcspn(text, "c"));
+  free(w);
+}
+
+static void use_metrics(scenario* s) {
+  int64_t recommended[4] = {1, 2, 3, 4}, relevant[2] = {2, 4}, offsets[3] = {0, 1, 2};
+  gyr_ranking_args a = {.struct_size = sizeof a, .k = 2, .n = 2};
+  a.recommended = recommended;
+  a.relevant = relevant;
+  a.relevant_offsets = offsets;
+  gyr_ranking_metrics m = {.struct_size = sizeof m};
+  double ndcg[2], recall[2], auc = 0, loss = 0, low = 0, high = 0;
+  CALL(metrics_ranking(&a, &m, ndcg, recall, &s->err));
+  EXPECT(m.recall == 1 && m.mrr == .5 && recall[0] == 1);
+  float scores[4] = {.125f, .5f, .75f, .25f};
+  uint8_t labels[4] = {0, 1, 1, 0};
+  CALL(metrics_binary(scores, labels, 4, &auc, &loss, &s->err));
+  EXPECT(auc == 1 && loss > 0);
+  CALL(metrics_bootstrap(ndcg, 2, 50, .9, 3, &low, &high, &s->err));
+  EXPECT(low <= high);
+}
+
+static void use_facts(scenario* s) {
+  EXPECT(s->g->version() == GYR_VERSION_MAJOR * 10000 + GYR_VERSION_MINOR * 100 + GYR_VERSION_PATCH);
+  EXPECT(strstr(s->g->build_info(), "\"version\""));
+  EXPECT(!strcmp(s->g->status_name(GYR_E_IO), "GYR_E_IO"));
+  EXPECT(s->g->struct_size("gyr_error") == sizeof(gyr_error));
+  EXPECT(s->g->hash64("", 0) == 0x2d06800538d394c2u);
+  uint64_t devices = 0;
+  gyr_device_info info[4];
+  memset(info, 0, sizeof info);
+  info[0].struct_size = sizeof info[0];
+  CALL(device_list(info, 4, &devices, &s->err));
+  EXPECT(devices >= 1 && info[0].kind == GYR_DEVICE_CPU && !strcmp(info[0].selector, "cpu"));
+  gyr_task_progress progress = {.struct_size = sizeof progress};
+  s->g->task_get_progress(s->h.task, &progress);
+  EXPECT(progress.phase[0]);
+  s->g->task_set_timeout(s->h.task, 1000000000000);
+  s->g->task_set_timeout(s->h.task, 0);
+}
+
+void scenario_use(scenario* s) {
+  if (!s->h.bundle || !s->h.monitor) return; /* scenario_open has said why */
+  use_facts(s);
+  use_table(s);
+  use_cache(s, s->h.cache);
+  use_cache(s, s->dense);
+  use_index(s);
+  use_models(s);
+  use_workflow(s);
+  use_metrics(s);
+  use_bundle(s);
+  use_monitor(s);
+}
