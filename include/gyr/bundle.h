@@ -21,7 +21,7 @@ typedef struct gyr_bundle_builder gyr_bundle_builder;
  * @param runtime the runtime
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, OUT_OF_MEMORY
+ * @return GYR_OK
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking no
@@ -34,7 +34,7 @@ GYR_API gyr_status gyr_bundle_builder_create(gyr_runtime *runtime, gyr_bundle_bu
  * @param name unique within the bundle
  * @param workflow kept alive until the builder is destroyed
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, ALREADY_EXISTS, INVALID_STATE (not fitted)
+ * @return GYR_OK, INVALID_ARGUMENT (name), ALREADY_EXISTS, INVALID_STATE (not fitted)
  * @ownership retains the component
  * @threadsafe exclusive
  * @blocking no
@@ -46,7 +46,7 @@ GYR_API gyr_status gyr_bundle_builder_add_workflow(gyr_bundle_builder *builder, 
  * @param name unique within the bundle
  * @param table kept alive until the builder is destroyed
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, ALREADY_EXISTS
+ * @return GYR_OK, INVALID_ARGUMENT (name), ALREADY_EXISTS
  * @ownership retains the component
  * @threadsafe exclusive
  * @blocking no
@@ -58,7 +58,7 @@ GYR_API gyr_status gyr_bundle_builder_add_table(gyr_bundle_builder *builder, con
  * @param name unique within the bundle
  * @param index kept alive until the builder is destroyed
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, ALREADY_EXISTS
+ * @return GYR_OK, INVALID_ARGUMENT (name), ALREADY_EXISTS
  * @ownership retains the component
  * @threadsafe exclusive
  * @blocking no
@@ -70,7 +70,7 @@ GYR_API gyr_status gyr_bundle_builder_add_index(gyr_bundle_builder *builder, con
  * @param name unique within the bundle
  * @param model kept alive until the builder is destroyed
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, ALREADY_EXISTS
+ * @return GYR_OK, INVALID_ARGUMENT (name), ALREADY_EXISTS
  * @ownership retains the component
  * @threadsafe exclusive
  * @blocking no
@@ -83,7 +83,7 @@ GYR_API gyr_status gyr_bundle_builder_add_model(gyr_bundle_builder *builder, con
  * @param ids [n], distinct
  * @param n number of ids
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, ALREADY_EXISTS, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT (name, an id twice), ALREADY_EXISTS, OUT_OF_RANGE (n, a length)
  * @ownership copies ids
  * @threadsafe exclusive
  * @blocking no
@@ -116,7 +116,8 @@ GYR_API gyr_status gyr_bundle_builder_set_metadata(gyr_bundle_builder *builder, 
  * @param builder the builder
  * @param path file
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT (pipeline does not fit the components), IO, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT (path; the pipeline does not fit the components), INVALID_STATE (no pipeline),
+ *         FORMAT_TOO_NEW (the pipeline's version), RESOURCE_EXHAUSTED (too many components), IO
  * @ownership none
  * @threadsafe exclusive
  * @blocking writes and syncs a file
@@ -137,7 +138,7 @@ GYR_API void gyr_bundle_builder_destroy(gyr_bundle_builder *builder) GYR_NOEXCEP
  * @param path file
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, NOT_FOUND (no such file), IO, CORRUPT, FORMAT_TOO_NEW, INVALID_ARGUMENT, OUT_OF_MEMORY, RESOURCE_EXHAUSTED
+ * @return GYR_OK, INVALID_ARGUMENT (path), NOT_FOUND (no such file), IO, CORRUPT, FORMAT_TOO_NEW, FORMAT_TOO_OLD
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking reads and checks the file
@@ -231,7 +232,7 @@ GYR_API gyr_status gyr_bundle_workflow(const gyr_bundle *bundle, const char *nam
  * @param capacity bytes
  * @param size receives the bytes needed
  * @param err nullable
- * @return GYR_OK, RESOURCE_EXHAUSTED
+ * @return GYR_OK, RESOURCE_EXHAUSTED (buffer too small)
  * @ownership fills caller memory
  * @threadsafe any
  * @blocking no
@@ -245,7 +246,7 @@ GYR_API gyr_status gyr_bundle_describe(const gyr_bundle *bundle, char *buffer, u
  * @param capacity bytes
  * @param size receives the bytes needed; may grow between calls
  * @param err nullable
- * @return GYR_OK, RESOURCE_EXHAUSTED
+ * @return GYR_OK, RESOURCE_EXHAUSTED (buffer too small)
  * @ownership fills caller memory
  * @threadsafe any
  * @blocking no

@@ -38,7 +38,7 @@ typedef struct gyr_index_options {
  * @param options required
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE, OUT_OF_MEMORY, RESOURCE_EXHAUSTED
+ * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking no
@@ -53,8 +53,9 @@ GYR_API gyr_status gyr_index_create(gyr_runtime *runtime, const gyr_index_option
  * @param n number of vectors
  * @param task nullable
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT (duplicate id, NaN, zero vector: nothing is inserted); OUT_OF_MEMORY,
- *         RESOURCE_EXHAUSTED, CANCELLED, DEADLINE (a prefix is inserted; the index is valid)
+ * @return GYR_OK, INVALID_ARGUMENT (duplicate id, NaN, zero vector: nothing is inserted), OUT_OF_RANGE (n),
+ *         RESOURCE_EXHAUSTED (too many vectors); CANCELLED, DEADLINE (a prefix is inserted, as when memory runs out;
+ *         the index is valid)
  * @ownership borrows arguments
  * @threadsafe any
  * @blocking builds graph links
@@ -68,7 +69,7 @@ GYR_API gyr_status gyr_index_upsert(gyr_index *index, const int64_t *ids, const 
  * @param n number of ids
  * @param deleted nullable; receives how many existed
  * @param err nullable
- * @return GYR_OK
+ * @return GYR_OK, OUT_OF_RANGE (n)
  * @ownership borrows ids
  * @threadsafe any
  * @blocking no
@@ -110,7 +111,7 @@ GYR_API gyr_status gyr_index_search(const gyr_index *index, const gyr_search_arg
  * @param n number of ids
  * @param slots [n] receives the slot, or -1 for an unknown id
  * @param err nullable
- * @return GYR_OK
+ * @return GYR_OK, OUT_OF_RANGE (n)
  * @ownership fills caller memory
  * @threadsafe any
  * @blocking no
@@ -133,7 +134,7 @@ typedef struct gyr_index_info {
  * @param index the index
  * @param out in: struct_size; out: filled
  * @param err nullable
- * @return GYR_OK, INVALID_HANDLE
+ * @return GYR_OK
  * @ownership fills caller memory
  * @threadsafe any
  * @blocking no
@@ -144,7 +145,7 @@ GYR_API gyr_status gyr_index_get_info(const gyr_index *index, gyr_index_info *ou
  * @param index the index
  * @param path file
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT (path), IO, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT (path), IO
  * @ownership none
  * @threadsafe any
  * @blocking writes and syncs a file
@@ -156,7 +157,7 @@ GYR_API gyr_status gyr_index_save(const gyr_index *index, const char *path, gyr_
  * @param path file
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT (path), NOT_FOUND (no file), IO, CORRUPT, FORMAT_TOO_NEW, OUT_OF_MEMORY, RESOURCE_EXHAUSTED
+ * @return GYR_OK, INVALID_ARGUMENT (path), NOT_FOUND (no file), IO, CORRUPT, FORMAT_TOO_NEW, FORMAT_TOO_OLD
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking reads a file

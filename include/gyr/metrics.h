@@ -55,7 +55,7 @@ GYR_API gyr_status gyr_metrics_ranking(const gyr_ranking_args *args, gyr_ranking
  * @param auc nullable; NaN when one class is absent
  * @param logloss nullable
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT (NaN, other labels, n = 0), OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT (NaN, other labels, n = 0), OUT_OF_RANGE (n)
  * @ownership fills caller memory
  * @threadsafe any
  * @blocking sorts n scores
@@ -72,7 +72,7 @@ GYR_API gyr_status gyr_metrics_binary(const float *scores, const uint8_t *labels
  * @param low receives the lower bound
  * @param high receives the upper bound
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT
+ * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE (n)
  * @ownership fills caller memory
  * @threadsafe any
  * @blocking computes

@@ -22,7 +22,7 @@ typedef struct gyr_monitor gyr_monitor;
  * @param json options; errors name the path
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking no
@@ -34,7 +34,7 @@ GYR_API gyr_status gyr_monitor_create(gyr_runtime *runtime, const char *json, gy
  * @param monitor the monitor
  * @param stream consumed on success
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, CORRUPT, CALLBACK
+ * @return GYR_OK, INVALID_ARGUMENT, UNSUPPORTED, OUT_OF_RANGE, CORRUPT, CALLBACK (the stream)
  * @ownership moves *stream on success
  * @threadsafe any
  * @blocking reads the stream
@@ -46,7 +46,8 @@ GYR_API gyr_status gyr_monitor_set_baseline(gyr_monitor *monitor, struct ArrowAr
  * @param monitor the monitor
  * @param stream consumed on success
  * @param err nullable
- * @return GYR_OK, INVALID_STATE (no baseline), INVALID_ARGUMENT, CORRUPT, CALLBACK
+ * @return GYR_OK, INVALID_STATE (no baseline), INVALID_ARGUMENT, UNSUPPORTED, OUT_OF_RANGE, CORRUPT, CALLBACK (the
+ *         stream)
  * @ownership moves *stream on success
  * @threadsafe any
  * @blocking reads the stream
@@ -62,7 +63,7 @@ GYR_API gyr_status gyr_monitor_observe(gyr_monitor *monitor, struct ArrowArraySt
  * @param n number of items
  * @param time_us when, microseconds
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT
+ * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE (n)
  * @ownership borrows arguments
  * @threadsafe any
  * @blocking no
@@ -106,7 +107,7 @@ GYR_API gyr_status gyr_monitor_count(gyr_monitor *monitor, const char *name, uin
  * @param capacity bytes
  * @param size receives the bytes needed
  * @param err nullable
- * @return GYR_OK, RESOURCE_EXHAUSTED
+ * @return GYR_OK, RESOURCE_EXHAUSTED (buffer too small)
  * @ownership fills caller memory
  * @threadsafe any
  * @blocking no

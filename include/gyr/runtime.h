@@ -88,8 +88,7 @@ typedef struct gyr_runtime_info {
  * @param options nullable
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, OPTIONS_TOO_NEW, OUT_OF_MEMORY, BACKEND_UNAVAILABLE,
- *         RESOURCE_EXHAUSTED (a thread could not be started)
+ * @return GYR_OK, INVALID_ARGUMENT, BACKEND_UNAVAILABLE, RESOURCE_EXHAUSTED (a thread could not be started)
  * @ownership caller destroys *out with gyr_runtime_destroy
  * @threadsafe any
  * @blocking starts threads; may load a plugin
@@ -110,7 +109,7 @@ GYR_API void gyr_runtime_destroy(gyr_runtime *runtime) GYR_NOEXCEPT;
  * @param runtime the runtime
  * @param info in: struct_size; out: filled up to it
  * @param err nullable
- * @return GYR_OK, INVALID_HANDLE, INVALID_ARGUMENT, FORKED
+ * @return GYR_OK
  * @ownership fills caller memory
  * @threadsafe any
  * @blocking no
@@ -121,7 +120,7 @@ GYR_API gyr_status gyr_runtime_get_info(const gyr_runtime *runtime, gyr_runtime_
 /** Creates a task to pass to one long call at a time.
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, OUT_OF_MEMORY
+ * @return GYR_OK
  * @ownership caller destroys *out with gyr_task_destroy, after the call that uses it has returned
  * @threadsafe any
  * @blocking no
@@ -138,7 +137,7 @@ GYR_API gyr_status gyr_task_create(gyr_task **out, gyr_error *err) GYR_NOEXCEPT;
 GYR_API void gyr_task_cancel(gyr_task *task) GYR_NOEXCEPT;
 
 /** Sets a deadline; a call past it stops with GYR_E_DEADLINE.
- * @param task the task
+ * @param task nullable
  * @param timeout_ns nanoseconds from now; <= 0 removes the deadline
  * @return nothing
  * @ownership none
@@ -158,8 +157,8 @@ typedef struct gyr_task_progress {
 } gyr_task_progress;
 
 /** Reads progress; poll it from another thread.
- * @param task the task
- * @param out in: struct_size; out: filled
+ * @param task nullable
+ * @param out in: struct_size; out: filled; nullable, and left alone when the size is wrong or there is no task
  * @return nothing
  * @ownership fills caller memory
  * @threadsafe any

@@ -22,7 +22,7 @@ typedef struct gyr_table gyr_table;
  * @param schema_json NUL-terminated schema; errors name the path
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking no
@@ -47,7 +47,7 @@ typedef struct gyr_upsert_stats {
  * @param stats nullable; filled on success and failure
  * @param task nullable
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, CORRUPT, RESOURCE_EXHAUSTED (memory budget), CANCELLED, DEADLINE, CALLBACK
+ * @return GYR_OK, INVALID_ARGUMENT, UNSUPPORTED, OUT_OF_RANGE, CORRUPT, CALLBACK (the stream), CANCELLED, DEADLINE
  * @ownership moves *stream on success
  * @threadsafe any
  * @blocking reads the whole stream
@@ -64,7 +64,7 @@ GYR_API gyr_status gyr_table_upsert(gyr_table *table, struct ArrowArrayStream *s
  * @param n number of columns
  * @param applied nullable; receives 1 when written, 0 when stale
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, NOT_FOUND (column), RESOURCE_EXHAUSTED
+ * @return GYR_OK, INVALID_ARGUMENT, NOT_FOUND (column), OUT_OF_RANGE (n, a length)
  * @ownership borrows arguments during the call
  * @threadsafe any
  * @blocking no
@@ -78,7 +78,7 @@ GYR_API gyr_status gyr_table_upsert_row(gyr_table *table, const gyr_keys *key, i
  * @param keys which
  * @param deleted nullable; receives how many existed
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT
+ * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE (keys.count)
  * @ownership borrows keys
  * @threadsafe any
  * @blocking no
@@ -111,7 +111,8 @@ typedef struct gyr_table_column {
  * @param columns [n] destinations
  * @param n number of columns
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, NOT_FOUND (column), RESOURCE_EXHAUSTED (a capacity; message says needed)
+ * @return GYR_OK, INVALID_ARGUMENT, NOT_FOUND (column), OUT_OF_RANGE (keys.count, n), RESOURCE_EXHAUSTED (a capacity;
+ *         message says needed)
  * @ownership fills caller memory
  * @threadsafe any, concurrent with writers; each row is read whole
  * @blocking no
@@ -131,7 +132,7 @@ typedef struct gyr_table_info {
  * @param table the table
  * @param out in: struct_size; out: filled
  * @param err nullable
- * @return GYR_OK, INVALID_HANDLE
+ * @return GYR_OK
  * @ownership fills caller memory
  * @threadsafe any
  * @blocking no
@@ -142,7 +143,7 @@ GYR_API gyr_status gyr_table_get_info(const gyr_table *table, gyr_table_info *ou
  * @param table kept alive by *out
  * @param out receives the stream
  * @param err nullable
- * @return GYR_OK, OUT_OF_MEMORY
+ * @return GYR_OK
  * @ownership caller releases *out
  * @threadsafe any
  * @blocking no
@@ -153,7 +154,7 @@ GYR_API gyr_status gyr_table_export(const gyr_table *table, struct ArrowArrayStr
  * @param table the table
  * @param path file
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT (path), IO, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT (path), IO
  * @ownership none
  * @threadsafe any
  * @blocking writes and syncs a file
@@ -165,7 +166,7 @@ GYR_API gyr_status gyr_table_save(const gyr_table *table, const char *path, gyr_
  * @param path file
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT (path), NOT_FOUND (no file), IO, CORRUPT, FORMAT_TOO_NEW, OUT_OF_MEMORY, RESOURCE_EXHAUSTED
+ * @return GYR_OK, INVALID_ARGUMENT (path), NOT_FOUND (no file), IO, CORRUPT, FORMAT_TOO_NEW, FORMAT_TOO_OLD
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking reads a file

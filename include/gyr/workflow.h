@@ -27,7 +27,7 @@ typedef struct gyr_workflow gyr_workflow;
  * @param json NUL-terminated graph
  * @param out receives an unfitted workflow (fitted already when no op needs statistics)
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, FORMAT_TOO_NEW (the spec's version), OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT, FORMAT_TOO_NEW (the spec's version)
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking no
@@ -36,7 +36,7 @@ GYR_API gyr_status gyr_workflow_create(gyr_runtime *runtime, const char *json, g
                                        gyr_error *err) GYR_NOEXCEPT;
 
 /** Passes over the training data still needed; 0 = fitted.
- * @param workflow the workflow
+ * @param workflow nullable
  * @return number of passes, 0 for NULL
  * @ownership none
  * @threadsafe any
@@ -49,7 +49,8 @@ GYR_API uint32_t gyr_workflow_fit_passes_left(const gyr_workflow *workflow) GYR_
  * @param stream consumed on success
  * @param task nullable
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT (columns do not fit), CORRUPT, CANCELLED, DEADLINE, CALLBACK, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT (columns do not fit), INVALID_STATE (fitted already), RESOURCE_EXHAUSTED (too many
+ *         distinct values), UNSUPPORTED, OUT_OF_RANGE, CORRUPT, CALLBACK (the stream), CANCELLED, DEADLINE
  * @ownership moves *stream on success
  * @threadsafe exclusive
  * @blocking reads the whole stream
@@ -61,7 +62,8 @@ GYR_API gyr_status gyr_workflow_fit_partial(gyr_workflow *workflow, struct Arrow
  * @param workflow receives the sum
  * @param other unchanged
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT (other graph), INVALID_STATE (other pass), OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT (other graph), INVALID_STATE (other pass), OUT_OF_RANGE (variance),
+ *         RESOURCE_EXHAUSTED (too many distinct values)
  * @ownership none
  * @threadsafe exclusive
  * @blocking no
@@ -71,7 +73,7 @@ GYR_API gyr_status gyr_workflow_merge(gyr_workflow *workflow, const gyr_workflow
 /** Ends the current pass: builds vocabularies and moments.
  * @param workflow exclusive
  * @param err nullable
- * @return GYR_OK, INVALID_STATE (no rows seen, or already fitted), OUT_OF_RANGE, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_STATE (no rows seen, or already fitted), OUT_OF_RANGE
  * @ownership none
  * @threadsafe exclusive
  * @blocking sorts vocabularies
@@ -84,7 +86,7 @@ GYR_API gyr_status gyr_workflow_fit_finish(gyr_workflow *workflow, gyr_error *er
  * @param in consumed on success
  * @param out receives the stream
  * @param err nullable
- * @return GYR_OK, INVALID_STATE (not fitted), INVALID_ARGUMENT, CALLBACK, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_STATE (not fitted), INVALID_ARGUMENT, UNSUPPORTED, CORRUPT, CALLBACK (the stream)
  * @ownership moves *in on success; caller releases *out
  * @threadsafe any
  * @blocking no; pulling from *out does the work
@@ -102,8 +104,8 @@ GYR_API gyr_status gyr_workflow_transform(const gyr_workflow *workflow, struct A
  * @param scratch caller memory for list and string values, 8-byte aligned; may be NULL when there are none
  * @param scratch_size bytes
  * @param err nullable
- * @return GYR_OK, INVALID_STATE, INVALID_ARGUMENT, NOT_FOUND (a Filter or Dropna removed the row),
- *         RESOURCE_EXHAUSTED (scratch too small)
+ * @return GYR_OK, INVALID_STATE (not fitted), INVALID_ARGUMENT, NOT_FOUND (a Filter or Dropna removed the row),
+ *         OUT_OF_RANGE (a length), RESOURCE_EXHAUSTED (scratch too small)
  * @ownership fills caller memory
  * @threadsafe any
  * @blocking no
@@ -119,7 +121,7 @@ GYR_API gyr_status gyr_workflow_transform_row(const gyr_workflow *workflow, cons
  * @param capacity bytes in buffer
  * @param size receives the bytes needed, including the NUL
  * @param err nullable
- * @return GYR_OK, RESOURCE_EXHAUSTED (buffer too small; *size is set), INVALID_HANDLE
+ * @return GYR_OK, RESOURCE_EXHAUSTED (buffer too small; *size is set)
  * @ownership fills caller memory
  * @threadsafe any
  * @blocking no
@@ -133,7 +135,7 @@ GYR_API gyr_status gyr_workflow_schema(const gyr_workflow *workflow, char *buffe
  * @param code the code
  * @param out receives the value (borrowed from the workflow); dtype NONE for pad, null and OOV codes
  * @param err nullable
- * @return GYR_OK, NOT_FOUND (no such categorical output), OUT_OF_RANGE
+ * @return GYR_OK, INVALID_STATE (not fitted), NOT_FOUND (no such categorical output), OUT_OF_RANGE
  * @ownership borrowed until the workflow is destroyed
  * @threadsafe any
  * @blocking no
@@ -145,7 +147,7 @@ GYR_API gyr_status gyr_workflow_decode(const gyr_workflow *workflow, const char 
  * @param workflow the workflow, fitted or between passes
  * @param path file
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT (path), IO, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT (path), IO
  * @ownership none
  * @threadsafe any
  * @blocking writes and syncs a file
@@ -157,7 +159,7 @@ GYR_API gyr_status gyr_workflow_save(const gyr_workflow *workflow, const char *p
  * @param path file
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT (path), NOT_FOUND (no file), IO, CORRUPT, FORMAT_TOO_NEW, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT (path), NOT_FOUND (no file), IO, CORRUPT, FORMAT_TOO_NEW, FORMAT_TOO_OLD
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking reads a file

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """check_docs.py API_JSON INCLUDE_DIR: every public function is documented in full and in order (brief, @param for each
 parameter by name and in order, @return, @ownership, @threadsafe, @blocking, @since), every struct, field, handle, enum
-type and enum value has its line."""
+type and enum value has its line; an @return names statuses, and the universal ones (statuses.py, as the head of gyr/base.h
+and docs/conventions.md have them) only with what they mean there."""
 import json
 import pathlib
 import re
 import sys
+
+import statuses
 
 api = json.loads(pathlib.Path(sys.argv[1]).read_text())
 headers = {path.name: path.read_text() for path in sorted(pathlib.Path(sys.argv[2], "gyr").glob("*.h"))}
@@ -13,7 +16,7 @@ TAGS = ["return", "ownership", "threadsafe", "blocking", "since"]
 THREADS = re.compile(r"(any|per-handle|exclusive)\b")
 BLOCKING = re.compile(r"(no\b|[a-z].*)")
 SINCE = re.compile(r"\d+\.\d+")
-STATUSES = {value["name"].removeprefix("GYR_E_") for value in api["enums"][0]["values"]}
+STATUSES = statuses.names(api)
 # Verbatim from the Arrow specification, which documents them.
 FOREIGN = {"ArrowSchema", "ArrowArray", "ArrowArrayStream"}
 problems = []
@@ -64,11 +67,35 @@ def check_return(function, text, say):
     elif not text.startswith(("GYR_OK", "as gyr_")):
         say("@return begins with GYR_OK or \"as gyr_...\"")
     else:
-        for word in re.findall(r"\b[A-Z][A-Z_]{3,}\b", re.sub(r"\([^)]*\)|GYR_OK", "", text)):
-            if word not in STATUSES:
-                say(f"@return names {word}, which is no status")
+        check_statuses(text, say)
 
 
+def check_statuses(text, say):
+    for word in statuses.words(text):
+        if word != "GYR_OK" and word not in STATUSES:
+            say(f"@return names {word}, which is no status")
+    for name in STATUSES:
+        if len(re.findall(rf"\b{name}\b", statuses.outside_parentheses(text))) > 1:
+            say(f"@return names {name} twice")
+    # INVALID_ARGUMENT alone says that more than NULL and sizes can be wrong: texts, names, numbers.
+    for name in set(statuses.UNIVERSAL) - {"INVALID_ARGUMENT"}:
+        if re.search(rf"\b{name}\b(?! \()", text):
+            say(f"@return names {name}, which any function may answer: say in parentheses what else it means, or drop it")
+
+
+def check_universal():
+    """The two places that state the universal statuses have exactly those."""
+    listed = re.findall(r"^ \*      ([A-Z_]+)  ", headers["base.h"], re.M)
+    if sorted(listed) != sorted(statuses.UNIVERSAL):
+        problems.append(f"base.h: any function may answer {listed}; statuses.py has {list(statuses.UNIVERSAL)}")
+    text = pathlib.Path(sys.argv[2], "../docs/conventions.md").read_text()
+    bullet = re.search(r"^- A function answers .*?(?=^- )", text, re.M | re.S)
+    named = set(re.findall(r"\b[A-Z_]{5,}\b", bullet[0] if bullet else "")) - {"GYR_OK"}
+    if named != set(statuses.UNIVERSAL):
+        problems.append(f"conventions.md: {sorted(named)} for any function; statuses.py has {sorted(statuses.UNIVERSAL)}")
+
+
+check_universal()
 for function in api["functions"]:
     check_function(function)
 for struct in api["structs"]:

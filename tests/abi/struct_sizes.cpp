@@ -7,6 +7,8 @@
 //   output, longer      the tail is zeroed, nothing written behind it
 //   struct_size 0, 4, 2^32-1   INVALID_ARGUMENT with the struct's name
 //   gyr_error           at any size: never written beyond it, always terminated
+//
+// Whatever a call answers must be in its function's contract.
 #include <algorithm>
 #include <cstring>
 #include <map>
@@ -18,6 +20,7 @@
 
 namespace {
 
+#include "answers.h"
 #include "structs.h"
 
 constexpr uint32_t kTail = 24;           // what a newer header could have added
@@ -99,6 +102,7 @@ gyr_status attempt(const char* function, const struct_info& info, Block* block, 
   gyr_status status = call(block->as<T>(), error->get());
   if (!error->in_bounds()) complain(function, info, "gyr_error was written beyond its size");
   if (!block->poison_is_whole()) complain(function, info, "bytes behind the struct were written");
+  if (!may_answer(function, status)) complain(function, info, "not in @return: " + std::to_string(status));
   return status;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tests/fault/world.h"
+#include "tests/support/contract.h"
 
 namespace gyr::test {
 namespace {
@@ -28,10 +29,11 @@ struct Budget {
 
   // Runs the call unless an earlier one was refused already.
   template <class Call>
-  void step(Call&& call) {
+  void step(const char* function, Call&& call) {
     if (refused) return;
     gyr_error err = GYR_ERROR_INIT;
     gyr_status status = call(&err);
+    expect_in_contract(function, status);
     EXPECT_TRUE(status == GYR_OK || status == GYR_E_RESOURCE_EXHAUSTED) << gyr_status_name(status) << err.message;
     refused = status != GYR_OK;
   }
@@ -70,8 +72,8 @@ TEST(Budget, Table) {
     TableHandle t;
     Source rows(2);
     user_rows(&rows);
-    b.step([&](gyr_error* err) { return gyr_table_create(b.runtime, kUserTable, t.out(), err); });
-    b.step([&](gyr_error* err) {
+    b.step("gyr_table_create", [&](gyr_error* err) { return gyr_table_create(b.runtime, kUserTable, t.out(), err); });
+    b.step("gyr_table_upsert", [&](gyr_error* err) {
       ArrowArrayStream stream = rows.open();
       return finish(gyr_table_upsert(t, &stream, nullptr, nullptr, err), &stream);
     });
@@ -87,8 +89,9 @@ TEST(Budget, Cache) {
     for (int64_t i = 0; i < 3000; i++) keys.push_back(i);
     std::vector<float> rows(keys.size() * 8, 1.0f);
     CacheHandle c;
-    b.step([&](gyr_error* err) { return gyr_cache_create(b.runtime, &o, c.out(), err); });
-    b.step([&](gyr_error* err) { return gyr_cache_put(c, keys.data(), rows.data(), keys.size(), err); });
+    b.step("gyr_cache_create", [&](gyr_error* err) { return gyr_cache_create(b.runtime, &o, c.out(), err); });
+    b.step("gyr_cache_put",
+           [&](gyr_error* err) { return gyr_cache_put(c, keys.data(), rows.data(), keys.size(), err); });
   });
 }
 
@@ -105,9 +108,10 @@ TEST(Budget, Index) {
       for (int d = 0; d < 4; d++) vectors.push_back(float((i * 7 + d * 13) % 31));
     }
     IndexHandle index;
-    b.step([&](gyr_error* err) { return gyr_index_create(b.runtime, &o, index.out(), err); });
-    b.step(
-        [&](gyr_error* err) { return gyr_index_upsert(index, ids.data(), vectors.data(), ids.size(), nullptr, err); });
+    b.step("gyr_index_create", [&](gyr_error* err) { return gyr_index_create(b.runtime, &o, index.out(), err); });
+    b.step("gyr_index_upsert", [&](gyr_error* err) {
+      return gyr_index_upsert(index, ids.data(), vectors.data(), ids.size(), nullptr, err);
+    });
     // What was refused left an index that answers.
     if (!index) return;
     float query[4] = {1, 2, 3, 4}, score = 0;
@@ -132,12 +136,12 @@ TEST(Budget, Workflow) {
     WorkflowHandle w;
     Source rows;
     raw_rows(&rows);
-    b.step([&](gyr_error* err) { return gyr_workflow_create(b.runtime, kGraph, w.out(), err); });
-    b.step([&](gyr_error* err) {
+    b.step("gyr_workflow_create", [&](gyr_error* err) { return gyr_workflow_create(b.runtime, kGraph, w.out(), err); });
+    b.step("gyr_workflow_fit_partial", [&](gyr_error* err) {
       ArrowArrayStream stream = rows.open();
       return finish(gyr_workflow_fit_partial(w, &stream, nullptr, err), &stream);
     });
-    b.step([&](gyr_error* err) { return gyr_workflow_fit_finish(w, err); });
+    b.step("gyr_workflow_fit_finish", [&](gyr_error* err) { return gyr_workflow_fit_finish(w, err); });
   });
 }
 
@@ -148,14 +152,14 @@ void train(Budget& b) {
   ModelHandle m;
   Source rows;
   plain.encoded_rows(&rows);
-  b.step([&](gyr_error* err) {
+  b.step("gyr_trainer_create", [&](gyr_error* err) {
     return gyr_trainer_create(b.runtime, model_spec(kKind), plain.schema().c_str(), t.out(), err);
   });
-  b.step([&](gyr_error* err) {
+  b.step("gyr_trainer_fit", [&](gyr_error* err) {
     ArrowArrayStream stream = rows.open();
     return finish(gyr_trainer_fit(t, &stream, nullptr, err), &stream);
   });
-  b.step([&](gyr_error* err) { return gyr_trainer_export(t, m.out(), err); });
+  b.step("gyr_trainer_export", [&](gyr_error* err) { return gyr_trainer_export(t, m.out(), err); });
 }
 
 const char* const kPopularity = "popularity";
@@ -185,9 +189,11 @@ TEST(Budget, Bundle) {
     args.out_ids = ids;
     args.out_scores = scores;
     args.out_counts = &count;
-    b.step([&](gyr_error* err) { return gyr_bundle_open(b.runtime, path.c_str(), bundle.out(), err); });
-    b.step([&](gyr_error* err) { return gyr_bundle_recommend(bundle, &args, nullptr, err); });
-    b.step([&](gyr_error* err) { return gyr_bundle_publish(bundle, path.c_str(), 0, nullptr, err); });
+    b.step("gyr_bundle_open",
+           [&](gyr_error* err) { return gyr_bundle_open(b.runtime, path.c_str(), bundle.out(), err); });
+    b.step("gyr_bundle_recommend", [&](gyr_error* err) { return gyr_bundle_recommend(bundle, &args, nullptr, err); });
+    b.step("gyr_bundle_publish",
+           [&](gyr_error* err) { return gyr_bundle_publish(bundle, path.c_str(), 0, nullptr, err); });
   });
 }
 

@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "tests/fault/world.h"
+#include "tests/support/contract.h"
 
 namespace gyr::test {
 namespace {
@@ -51,13 +52,18 @@ struct Setting {
   bool hook;
 };
 
+struct Swept {
+  const char* function;
+  Scenario scenario;
+};
+
 // One run of the scenario; true while there was an allocation to fail.
-bool run(Scenario scenario, int64_t n, const Setting& s, int64_t* asked = nullptr) {
+bool run(const Swept& swept, int64_t n, const Setting& s, int64_t* asked = nullptr) {
   std::snprintf(position, sizeof position, "sweep: allocation %lld fails %s, %u thread(s)%s\n", (long long)n,
                 s.mode == allocations::Mode::kOnce ? "once" : "for ever", s.threads, s.hook ? ", host allocator" : "");
   SCOPED_TRACE(position);
-  Fault f(n, s.mode, s.threads, s.hook);
-  scenario(f);
+  Fault f(swept.function, n, s.mode, s.threads, s.hook);
+  swept.scenario(f);
   if (asked) *asked = f.asked();
   return f.met();
 }
@@ -73,12 +79,12 @@ struct Level {
 };
 
 // A leak leaks again; a cache that filled or emptied once does not.
-void expect_no_leak(Scenario scenario, int64_t n, const Setting& s, Level* level) {
+void expect_no_leak(const Swept& swept, int64_t n, const Setting& s, Level* level) {
   Level now;
   int64_t grown = now.blocks - level->blocks;
   for (int again = 0; grown > 0 && again < 4; again++) {
     int64_t before = allocations::live();
-    run(scenario, n, s);
+    run(swept, n, s);
     grown = allocations::live() - before;
   }
   EXPECT_LE(grown, 0) << "blocks leaked by each run: " << position;
@@ -86,15 +92,15 @@ void expect_no_leak(Scenario scenario, int64_t n, const Setting& s, Level* level
   *level = Level();
 }
 
-void sweep_one(Scenario scenario, const Setting& s, int64_t offset) {
+void sweep_one(const Swept& swept, const Setting& s, int64_t offset) {
   int64_t asked = 0;
-  for (int i = 0; i < 2; i++) run(scenario, allocations::kNever, s, &asked);  // fills caches
+  for (int i = 0; i < 2; i++) run(swept, allocations::kNever, s, &asked);  // fills caches
   if (::testing::Test::HasFailure()) return;
   int64_t step = asked_for("full") || asked <= dense() ? 1 : next_prime((asked - dense()) / sparse() + 1 + offset);
   Level level;
   for (int64_t n = 0;; n += n < dense() ? 1 : step) {
-    bool met = run(scenario, n, s);
-    expect_no_leak(scenario, n, s, &level);
+    bool met = run(swept, n, s);
+    expect_no_leak(swept, n, s, &level);
     if (::testing::Test::HasFailure()) return;
     if (!met && n >= asked) return;
   }
@@ -123,19 +129,20 @@ void Fault::disarm() {
 void Fault::check_failure(gyr_status status, const gyr_error& err) const {
   bool expected = status == GYR_E_OUT_OF_MEMORY || std::count(allowed_.begin(), allowed_.end(), status) > 0;
   EXPECT_TRUE(expected) << gyr_status_name(status) << ": " << err.message;
+  expect_in_contract(function_, status);
   EXPECT_TRUE(met_) << "failed without a fault: " << err.message;
   EXPECT_EQ(err.code, status);
   EXPECT_STRNE(err.message, "");
   EXPECT_STRNE(err.component, "");
 }
 
-void sweep(Scenario scenario) {
+void sweep(const char* function, Scenario scenario) {
   for (int s : {SIGSEGV, SIGABRT, SIGBUS, SIGFPE}) std::signal(s, say_position);
   int64_t offset = 0;
   for (bool hook : {false, true})
     for (uint32_t threads : {1u, 3u})
       for (auto mode : {allocations::Mode::kOnce, allocations::Mode::kForever}) {
-        sweep_one(scenario, {mode, threads, hook}, offset++);
+        sweep_one({function, scenario}, {mode, threads, hook}, offset++);
         if (::testing::Test::HasFailure()) return;
       }
   World::close_all();

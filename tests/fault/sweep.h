@@ -22,8 +22,8 @@ namespace gyr::test {
 
 class Fault {
  public:
-  Fault(int64_t n, allocations::Mode mode, uint32_t threads, bool hook)
-      : n_(n), mode_(mode), threads_(threads), hook_(hook) {}
+  Fault(const char* function, int64_t n, allocations::Mode mode, uint32_t threads, bool hook)
+      : function_(function), n_(n), mode_(mode), threads_(threads), hook_(hook) {}
 
   uint32_t threads() const { return threads_; }
   bool hook() const { return hook_; }  // only allocations through gyr_allocator fail
@@ -78,6 +78,7 @@ class Fault {
   void disarm();
   void check_failure(gyr_status status, const gyr_error& err) const;
 
+  const char* function_;
   int64_t n_;
   allocations::Mode mode_;
   uint32_t threads_;
@@ -89,8 +90,8 @@ class Fault {
 
 using Scenario = void (*)(Fault&);
 
-// The whole sweep of one scenario; `function` is what it covers.
-void sweep(Scenario scenario);
+// The whole sweep of one scenario; `function` is what it covers, and whose contract has the answers.
+void sweep(const char* function, Scenario scenario);
 
 // Names of functions with a scenario.
 std::vector<std::string>& covered();
@@ -102,13 +103,13 @@ struct Covers {
 
 // FAULT_SCENARIO(function) { ... f.call(...) ... } makes the test Fault.function; FAULT_VARIANT a further one of the
 // same function.
-#define FAULT_VARIANT(function, variant)                                                   \
-  static void scenario_##function##_##variant(gyr::test::Fault& f);                        \
-  static const gyr::test::Covers covers_##function##_##variant(#function);                 \
-  TEST(Fault, function##_##variant) { gyr::test::sweep(scenario_##function##_##variant); } \
+#define FAULT_VARIANT(function, variant)                                                              \
+  static void scenario_##function##_##variant(gyr::test::Fault& f);                                   \
+  static const gyr::test::Covers covers_##function##_##variant(#function);                            \
+  TEST(Fault, function##_##variant) { gyr::test::sweep(#function, scenario_##function##_##variant); } \
   static void scenario_##function##_##variant([[maybe_unused]] gyr::test::Fault& f)
-#define FAULT_SCENARIO(function)                                   \
-  static void scenario_##function(gyr::test::Fault& f);            \
-  static const gyr::test::Covers covers_##function(#function);     \
-  TEST(Fault, function) { gyr::test::sweep(scenario_##function); } \
+#define FAULT_SCENARIO(function)                                              \
+  static void scenario_##function(gyr::test::Fault& f);                       \
+  static const gyr::test::Covers covers_##function(#function);                \
+  TEST(Fault, function) { gyr::test::sweep(#function, scenario_##function); } \
   static void scenario_##function([[maybe_unused]] gyr::test::Fault& f)

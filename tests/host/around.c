@@ -1,6 +1,6 @@
 /* Is the process after every call what it was before it? Every function is called with checks on both sides: rounding
  * mode, flush-to-zero, exception masks, signal mask, signal handlers, locale, environment, working directory, umask,
- * open files, threads. In the mode given:
+ * open files, threads. And is the answer one that the function's contract has? In the mode given:
  *
  *   plain       as processes are
  *   upward      rounding upward, subnormals flushed, in the host's threads
@@ -23,6 +23,7 @@
 #include "process.h"
 #include "scenario.h"
 
+#include "answers.h"
 #include "around.h"
 
 typedef struct state {
@@ -89,6 +90,11 @@ static void before(int function) {
 static void after(int function, gyr_status status) {
   static state is;
   if (status == GYR_OK) succeeded[function]++;
+  if (!in_contract(function, status)) {
+    char what[64];
+    snprintf(what, sizeof what, "its @return has no %s", real.status_name(status));
+    complain(function, what);
+  }
   if (--in_call) return;
   look(&is);
   compare(function, &now_before, &is);

@@ -8,9 +8,14 @@ without anyone remembering to.
   handles     one handle of each type
   forked      every function that takes a handle, called on handles from before a fork()
   structs     name, size and fields of every struct with a struct_size
+  answers     the statuses that every function may answer
 """
 import json
+import pathlib
 import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "abi"))
+import statuses  # noqa: E402
 
 with open(sys.argv[1]) as file:
     API = json.load(file)
@@ -136,6 +141,22 @@ def structs():
     print("};")
 
 
+def answers():
+    print("/* Bit s of kAnswers[f]: the contract of function f has status s (tests/abi/statuses.py). */")
+    print("static const uint32_t kAnswers[] = {")
+    numbers = statuses.names(API)
+    for function in API["functions"]:
+        mask = sum(1 << numbers[name] for name in statuses.allowed(API, function))
+        print(f"  0x{mask or 1:06x}, /* {function['name']} */")
+    print("};\n")
+    print("/* Whether a function may answer so: by its number, or by its name. */")
+    print("__attribute__((unused)) static int in_contract(int function, gyr_status status) {")
+    print("  return status >= 0 && status < 32 && (kAnswers[function] >> status & 1);\n}")
+    print("__attribute__((unused)) static int may_answer(const char *function, gyr_status status) {")
+    print("  for (int i = 0; i < kFunctions; i++)")
+    print("    if (!strcmp(kFunctionNames[i], function)) return in_contract(i, status);\n  return 0;\n}")
+
+
 def nested(struct):
     """Fields that point to further sized input structs."""
     return [field for field in STRUCTS[struct]["fields"] if points_to(field["type"], SIZED) and field["type"]["const"]]
@@ -200,4 +221,6 @@ def vary(function, param):
               f"outer.{field['name']} = inner; {rest});")
 
 
-{"functions": functions, "handles": handles, "around": around, "forked": forked, "structs": structs, "sizes": sizes}[sys.argv[2]]()
+if __name__ == "__main__":
+    {"functions": functions, "handles": handles, "around": around, "forked": forked, "structs": structs, "sizes": sizes,
+     "answers": answers}[sys.argv[2]]()

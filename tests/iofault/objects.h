@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tests/bundle/world.h"
+#include "tests/support/contract.h"
 #include "tests/support/files.h"
 
 namespace gyr::test {
@@ -149,12 +150,21 @@ inline gyr_status save_unfitted(Objects& o, const char* path, gyr_error* err) {
   return s;
 }
 
-inline const std::vector<FileKind>& file_kinds() {
+// The same call, whose answers must be in the function's contract.
+inline FileCallC checked(const std::string& function, FileCallC call) {
+  return [=](Objects& o, const char* path, gyr_error* err) {
+    gyr_status s = call(o, path, err);
+    expect_in_contract(function, s);
+    return s;
+  };
+}
+
+inline std::vector<FileKind> make_file_kinds() {
   using Path = const char*;
   using Err = gyr_error*;
   auto index = [](Objects& o, Path path, Err err) { return gyr_index_save(o.index, path, err); };
   auto bundle = [](Objects& o, Path path, Err err) { return gyr_bundle_builder_save(o.builder, path, err); };
-  static const std::vector<FileKind> kinds = {
+  std::vector<FileKind> made = {
       {"workflow", save_unfitted,
        [](Objects& o, Path path, Err err) { return gyr_workflow_save(o.workflow, path, err); },
        opener(gyr_workflow_open, gyr_workflow_destroy)},
@@ -166,6 +176,16 @@ inline const std::vector<FileKind>& file_kinds() {
        [](Objects& o, Path path, Err err) { return gyr_model_save(o.ranking, path, err); },
        opener(gyr_model_open, gyr_model_destroy)},
       {"bundle", bundle, bundle, opener(gyr_bundle_open, gyr_bundle_destroy)}};
+  for (FileKind& kind : made) {
+    std::string name = std::string("gyr_") + kind.name;
+    kind.open = checked(name + "_open", kind.open);
+    kind.save = checked(name == "gyr_bundle" ? "gyr_bundle_builder_save" : name + "_save", kind.save);
+  }
+  return made;
+}
+
+inline const std::vector<FileKind>& file_kinds() {
+  static const std::vector<FileKind> kinds = make_file_kinds();
   return kinds;
 }
 

@@ -4,8 +4,17 @@
  *  - A fallible call returns gyr_status (0 = ok) and fills the caller's gyr_error, which may be NULL.
  *    On failure scalar out-parameters and handles are untouched and nothing needs cleaning; result arrays of calls over
  *    many rows may be partly written once the arguments have been accepted (cancelled, out of memory, a bad later batch).
- *  - Any call may answer OUT_OF_MEMORY or FORKED, also where its @return does not list them. After OUT_OF_MEMORY the
- *    object is as before the call, unless the function says what is done by then; the same call may be made again.
+ *  - A pointer may be NULL where its @param says so, and an array where its count is 0.
+ *  - An @return lists what a function may answer, but for these, which any function may:
+ *      INVALID_ARGUMENT    a pointer that must not be NULL is, or a struct_size is wrong; the message names it
+ *      OPTIONS_TOO_NEW     an input struct has fields that this library does not know
+ *      INVALID_HANDLE      a handle is NULL, destroyed or of another type
+ *      FORKED              a handle's runtime was created before a fork()
+ *      OUT_OF_MEMORY       an allocation failed
+ *      RESOURCE_EXHAUSTED  on a handle: the runtime's memory_budget would be exceeded
+ *      INTERNAL            a defect in gyr
+ *    After the two about memory the object is as before the call, unless the function says what is done by then; the
+ *    same call may be made again.
  *  - Option structs begin with `struct_size` = sizeof(the struct). Zero means "default" in every other field.
  *    Structs only grow at the end; an unknown non-zero tail is refused with GYR_E_OPTIONS_TOO_NEW.
  *  - `const T*` functions may run from any number of threads at once; `T*` functions are exclusive per handle,
@@ -113,7 +122,7 @@ GYR_API uint32_t gyr_version(void) GYR_NOEXCEPT;
 GYR_API const char *gyr_build_info(void) GYR_NOEXCEPT;
 
 /** Size in bytes of a public struct in the loaded library, so a binding can check its layout at load time.
- * @param name struct name, e.g. "gyr_error"
+ * @param name struct name, e.g. "gyr_error"; nullable
  * @return the size, or 0 for an unknown name
  * @ownership none
  * @threadsafe any

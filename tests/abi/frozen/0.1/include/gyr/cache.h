@@ -45,7 +45,7 @@ typedef struct gyr_cache_options {
  * @param options required
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE, OUT_OF_MEMORY, RESOURCE_EXHAUSTED
+ * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking no
@@ -59,8 +59,8 @@ GYR_API gyr_status gyr_cache_create(gyr_runtime *runtime, const gyr_cache_option
  * @param rows [n, dim] row-major, finite
  * @param n number of rows
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT (NaN or infinity), OUT_OF_RANGE (dense key), OUT_OF_MEMORY, RESOURCE_EXHAUSTED;
- *         nothing is inserted when the input is refused, a prefix when memory ran out
+ * @return GYR_OK, INVALID_ARGUMENT (NaN or infinity), OUT_OF_RANGE (dense key, n); nothing is inserted when the input
+ *         is refused, a prefix when memory ran out
  * @ownership borrows arguments
  * @threadsafe any
  * @blocking no
@@ -74,7 +74,7 @@ GYR_API gyr_status gyr_cache_put(gyr_cache *cache, const int64_t *keys, const fl
  * @param n number of keys
  * @param removed nullable; receives how many existed
  * @param err nullable
- * @return GYR_OK, OUT_OF_RANGE (dense key)
+ * @return GYR_OK, OUT_OF_RANGE (dense key, n)
  * @ownership borrows arguments
  * @threadsafe any
  * @blocking no
@@ -89,7 +89,7 @@ GYR_API gyr_status gyr_cache_remove(gyr_cache *cache, const int64_t *keys, uint6
  * @param out [n, dim]
  * @param status [n] GYR_VALUE_PRESENT, MISSING or DEFAULT; nullable
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT
+ * @return GYR_OK, OUT_OF_RANGE (n)
  * @ownership fills caller memory
  * @threadsafe any
  * @blocking no
@@ -107,7 +107,7 @@ GYR_API gyr_status gyr_cache_get(const gyr_cache *cache, const int64_t *keys, ui
  * @param out [bags, dim]
  * @param status [offsets[bags]] per key; nullable
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT
+ * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE (bags)
  * @ownership fills caller memory
  * @threadsafe any
  * @blocking no
@@ -129,7 +129,7 @@ typedef struct gyr_cache_info {
  * @param cache the cache
  * @param out in: struct_size; out: filled
  * @param err nullable
- * @return GYR_OK, INVALID_HANDLE
+ * @return GYR_OK
  * @ownership fills caller memory
  * @threadsafe any
  * @blocking no

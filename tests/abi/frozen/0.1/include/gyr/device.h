@@ -37,7 +37,7 @@ typedef struct gyr_device_info {
  * @param capacity entries in out
  * @param count receives the number of devices (may exceed capacity; then only `capacity` are filled)
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_MEMORY
+ * @return GYR_OK
  * @ownership fills caller memory
  * @threadsafe any
  * @blocking reads sysfs, may open the NVIDIA management library

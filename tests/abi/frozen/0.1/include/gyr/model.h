@@ -29,7 +29,7 @@ typedef struct gyr_model gyr_model;
  * @param schema_json output schema of the workflow (gyr_workflow_schema); gives cardinalities and shared domains
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, FORMAT_TOO_NEW (the spec's version), OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT, FORMAT_TOO_NEW (the spec's version)
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking no
@@ -43,7 +43,7 @@ GYR_API gyr_status gyr_trainer_create(gyr_runtime *runtime, const char *spec_jso
  * @param stream consumed on success
  * @param task nullable
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, CORRUPT, CANCELLED, DEADLINE, CALLBACK, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT, UNSUPPORTED, OUT_OF_RANGE, CORRUPT, CALLBACK (the stream), CANCELLED, DEADLINE
  * @ownership moves *stream on success
  * @threadsafe exclusive
  * @blocking reads the stream
@@ -57,8 +57,8 @@ GYR_API gyr_status gyr_trainer_add_items(gyr_trainer *trainer, struct ArrowArray
  * @param stream consumed on success
  * @param task nullable; progress reports epochs and loss
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT (missing column, code out of range, NaN), INVALID_STATE (no rows), CORRUPT,
- *         CANCELLED, DEADLINE, CALLBACK, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT (missing column, code out of range, NaN), INVALID_STATE (no rows), UNSUPPORTED,
+ *         OUT_OF_RANGE, CORRUPT, CALLBACK (the stream), CANCELLED, DEADLINE
  * @ownership moves *stream on success
  * @threadsafe exclusive
  * @blocking trains
@@ -72,7 +72,7 @@ GYR_API gyr_status gyr_trainer_fit(gyr_trainer *trainer, struct ArrowArrayStream
  * @param capacity bytes
  * @param size receives the bytes needed
  * @param err nullable
- * @return GYR_OK, RESOURCE_EXHAUSTED
+ * @return GYR_OK, RESOURCE_EXHAUSTED (buffer too small)
  * @ownership fills caller memory
  * @threadsafe per-handle
  * @blocking no
@@ -84,7 +84,7 @@ GYR_API gyr_status gyr_trainer_history(const gyr_trainer *trainer, char *buffer,
  * @param trainer fitted
  * @param out receives the model
  * @param err nullable
- * @return GYR_OK, INVALID_STATE (not fitted), OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_STATE (not fitted)
  * @ownership caller destroys *out
  * @threadsafe per-handle
  * @blocking packs weights
@@ -112,7 +112,9 @@ enum { GYR_SIDE_USER = 1, GYR_SIDE_ITEM = 2 };
  * @param capacity_rows rows in out
  * @param rows receives the number of rows written
  * @param err nullable
- * @return GYR_OK, UNSUPPORTED (kind has no towers), INVALID_ARGUMENT, RESOURCE_EXHAUSTED (more rows than capacity)
+ * @return GYR_OK, INVALID_ARGUMENT, INVALID_STATE (ials: a user cannot be folded in), UNSUPPORTED (the kind has no
+ *         towers; a type in the stream), OUT_OF_RANGE, CORRUPT, CALLBACK (the stream), RESOURCE_EXHAUSTED (more rows
+ *         than capacity)
  * @ownership fills caller memory; moves *stream on success
  * @threadsafe any
  * @blocking computes
@@ -127,7 +129,8 @@ GYR_API gyr_status gyr_model_encode(const gyr_model *model, gyr_side side, struc
  * @param capacity_rows rows in out
  * @param rows receives the number of rows written
  * @param err nullable
- * @return GYR_OK, UNSUPPORTED, INVALID_ARGUMENT, RESOURCE_EXHAUSTED
+ * @return GYR_OK, INVALID_ARGUMENT, INVALID_STATE (ials: a user cannot be folded in), UNSUPPORTED, OUT_OF_RANGE,
+ *         CORRUPT, CALLBACK (the stream), RESOURCE_EXHAUSTED (more rows than capacity)
  * @ownership fills caller memory; moves *stream on success
  * @threadsafe any
  * @blocking computes
@@ -146,7 +149,7 @@ GYR_API gyr_status gyr_model_predict(const gyr_model *model, struct ArrowArraySt
  * @param out_items [n, k] receives codes; 0 where fewer exist
  * @param out_scores [n, k] receives scores, NaN where fewer exist; nullable
  * @param err nullable
- * @return GYR_OK, UNSUPPORTED, INVALID_ARGUMENT, OUT_OF_RANGE
+ * @return GYR_OK, INVALID_ARGUMENT, INVALID_STATE (ials: a user cannot be folded in), UNSUPPORTED, OUT_OF_RANGE
  * @ownership fills caller memory
  * @threadsafe any
  * @blocking computes
@@ -161,7 +164,7 @@ GYR_API gyr_status gyr_model_recommend(const gyr_model *model, const int64_t *it
  * @param capacity bytes
  * @param size receives the bytes needed
  * @param err nullable
- * @return GYR_OK, RESOURCE_EXHAUSTED
+ * @return GYR_OK, RESOURCE_EXHAUSTED (buffer too small)
  * @ownership fills caller memory
  * @threadsafe any
  * @blocking no
@@ -173,7 +176,7 @@ GYR_API gyr_status gyr_model_describe(const gyr_model *model, char *buffer, uint
  * @param model the model
  * @param path file
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT (path), IO, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT (path), IO
  * @ownership none
  * @threadsafe any
  * @blocking writes and syncs a file
@@ -185,7 +188,7 @@ GYR_API gyr_status gyr_model_save(const gyr_model *model, const char *path, gyr_
  * @param path file
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT (path), NOT_FOUND (no file), IO, CORRUPT, FORMAT_TOO_NEW, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT (path), NOT_FOUND (no file), IO, CORRUPT, FORMAT_TOO_NEW, FORMAT_TOO_OLD
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking reads a file

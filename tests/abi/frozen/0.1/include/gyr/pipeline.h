@@ -26,7 +26,7 @@ typedef struct gyr_workspace gyr_workspace;
  * @param bundle the bundle
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, OUT_OF_MEMORY
+ * @return GYR_OK
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking no
@@ -56,7 +56,7 @@ typedef struct gyr_stage_trace {
 typedef struct gyr_recommend_args {
   uint32_t struct_size;
   uint32_t k;                    /**< room per user in the out arrays, 1..65536; at most the order stage's k are filled */
-  const gyr_keys *users;         /**< user ids, int64 or string as the user table has them */
+  const gyr_keys *users;         /**< at most 2^20 user ids, int64 or string as the user table has them */
   const char *const *context_names; /**< [n_context] request features by name; nullable */
   const gyr_value *context;      /**< [users.count, n_context] */
   uint64_t n_context;            /**< number of names */
@@ -80,7 +80,8 @@ typedef struct gyr_recommend_args {
  * @param args in and out
  * @param task nullable
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE, BUSY (workspace in use), CANCELLED, DEADLINE, OUT_OF_MEMORY
+ * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE, INVALID_STATE (the index does not fit the id list), BUSY (workspace
+ *         in use), CANCELLED, DEADLINE
  * @ownership fills caller memory
  * @threadsafe any; concurrent with publish, rollback and upserts
  * @blocking computes
