@@ -63,9 +63,18 @@ class [[nodiscard]] Status {
   }
   // Of what a file holds: what would be a caller's mistake elsewhere is damage of the file here.
   Status in_file(const char* where) && {
-    if (code_ == GYR_E_INVALID_ARGUMENT || code_ == GYR_E_OUT_OF_RANGE) {
-      code_ = GYR_E_CORRUPT;
-      if (info_) info_->code = code_;
+    switch (code_) {
+      case GYR_E_INVALID_ARGUMENT:
+      case GYR_E_INVALID_STATE:
+      case GYR_E_OUT_OF_RANGE:
+      case GYR_E_NOT_FOUND:
+      case GYR_E_ALREADY_EXISTS:
+      case GYR_E_UNSUPPORTED:
+        code_ = GYR_E_CORRUPT;
+        if (info_) info_->code = code_;
+        break;
+      default:
+        break;
     }
     return std::move(*this).at(where);
   }

@@ -14,7 +14,7 @@ Status open_handle(gyr_runtime* runtime, const char* path, Container::Access acc
   GYR_TRY(require(out, "out"));
   GYR_ASSIGN(std::shared_ptr<const Container> file, Container::open(path, access));
   auto made = Component::load(runtime->runtime, *file, section);
-  if (!made.ok()) return std::move(made.status()).at(path);
+  if (!made.ok()) return std::move(made.status()).in_file(path);
   *out = make_handle<H>(runtime->runtime, std::move(*made));
   return {};
 }

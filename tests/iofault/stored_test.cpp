@@ -68,6 +68,22 @@ TEST_F(Stored, AManifestThatDoesNotFitItsFileIsCorrupt) {
   EXPECT_EQ(open_with(changed("\"type\":\"table\"", "\"type\":\"tensor\"")), GYR_E_FORMAT_TOO_NEW) << o_.err.message;
 }
 
+// An index is read in place: one that is compressed is not valid-but-unsupported, no gyr writes it.
+TEST_F(Stored, ACompressedIndexIsCorrupt) {
+  auto contents = save_all(o_, folder_);
+  std::string path = folder_.file("packed.gyr");
+  for (size_t k : {size_t(2), size_t(4)}) {  // index, bundle
+    spill(path, contents[k].after);
+    auto file = take(Container::open(path));
+    ContainerWriter writer;
+    for (auto& section : file->sections())
+      ok(writer.add(section.name, section.kind, take(file->read(section.name, section.kind)), Codec::kLz4));
+    ok(writer.save(path));
+    EXPECT_EQ(file_kinds()[k].open(o_, path.c_str(), &o_.err), GYR_E_CORRUPT) << o_.err.message;
+    EXPECT_NE(std::string(o_.err.message).find("packed.gyr"), std::string::npos) << o_.err.message;
+  }
+}
+
 // What a later library may have written: versions of the manifest and of the graphs in it, and every section's layout.
 TEST_F(Stored, LaterVersionsAreTooNew) {
   std::string manifest = manifest_;
