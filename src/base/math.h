@@ -9,6 +9,9 @@ namespace gyr {
 [[nodiscard]] inline bool checked_add(uint64_t a, uint64_t b, uint64_t* out) {
   return !__builtin_add_overflow(a, b, out);
 }
+// No address space is larger: a count or length beyond it is a mistake.
+inline constexpr uint64_t kMostBytes = uint64_t(1) << 57;
+
 [[nodiscard]] inline bool checked_mul(uint64_t a, uint64_t b, uint64_t* out) {
   return !__builtin_mul_overflow(a, b, out);
 }

@@ -110,11 +110,10 @@ GYR_API gyr_status gyr_bundle_builder_add_ids(gyr_bundle_builder* builder, const
   return guard(err, "bundle", [&]() -> Status {
     GYR_TRY(enter(builder, "builder"));
     GYR_TRY(builder->impl->check_name(name));
-    if (n) GYR_TRY(require(ids, "ids"));
+    GYR_TRY(require_array(ids, "ids", n, sizeof *ids));
     std::vector<std::string_view> views;
     for (uint64_t i = 0; i < n; i++) {
-      if (ids[i].len && !ids[i].data)
-        return fail(GYR_E_INVALID_ARGUMENT, "bundle", "ids[%llu].data is NULL", (unsigned long long)i);
+      GYR_TRY(require_array(ids[i].data, "ids: the data of one", ids[i].len, 1));
       views.emplace_back(ids[i].data ? ids[i].data : "", size_t(ids[i].len));
     }
     GYR_ASSIGN(std::shared_ptr<const IdList> list, IdList::create(views));

@@ -8,12 +8,6 @@ using gyr::fail;
 using gyr::Status;
 using namespace gyr::capi;
 
-namespace {
-
-Status require_for(const void* pointer, const char* name, uint64_t n) { return n ? require(pointer, name) : Status(); }
-
-}  // namespace
-
 extern "C" {
 
 GYR_API gyr_status gyr_cache_create(gyr_runtime* runtime, const gyr_cache_options* options, gyr_cache** out,
@@ -22,7 +16,7 @@ GYR_API gyr_status gyr_cache_create(gyr_runtime* runtime, const gyr_cache_option
     GYR_TRY(enter(runtime, "runtime"));
     GYR_TRY(require(out, "out"));
     gyr_cache_options o;
-    GYR_TRY(read_struct(options, "gyr_cache_options", &o));
+    GYR_TRY(read_struct(options, "options", "gyr_cache_options", &o));
     GYR_ASSIGN(auto cache, gyr::Cache::create(runtime->runtime, o));
     *out = make_handle<gyr_cache>(runtime->runtime, std::move(cache));
     return {};
@@ -33,8 +27,8 @@ GYR_API gyr_status gyr_cache_put(gyr_cache* cache, const int64_t* keys, const fl
                                  gyr_error* err) noexcept {
   return guard(err, "cache", [&]() -> Status {
     GYR_TRY(enter(cache, "cache"));
-    GYR_TRY(require_for(keys, "keys", n));
-    GYR_TRY(require_for(rows, "rows", n));
+    GYR_TRY(require_array(keys, "keys", n, sizeof *keys));
+    GYR_TRY(require_array(rows, "rows", n, cache->impl->dim() * sizeof *rows));
     return cache->impl->put(keys, rows, n);
   });
 }
@@ -43,7 +37,7 @@ GYR_API gyr_status gyr_cache_remove(gyr_cache* cache, const int64_t* keys, uint6
                                     gyr_error* err) noexcept {
   return guard(err, "cache", [&]() -> Status {
     GYR_TRY(enter(cache, "cache"));
-    GYR_TRY(require_for(keys, "keys", n));
+    GYR_TRY(require_array(keys, "keys", n, sizeof *keys));
     return cache->impl->remove(keys, n, removed);
   });
 }
@@ -52,8 +46,8 @@ GYR_API gyr_status gyr_cache_get(const gyr_cache* cache, const int64_t* keys, ui
                                  gyr_error* err) noexcept {
   return guard(err, "cache", [&]() -> Status {
     GYR_TRY(enter(cache, "cache"));
-    GYR_TRY(require_for(keys, "keys", n));
-    GYR_TRY(require_for(out, "out", n));
+    GYR_TRY(require_array(keys, "keys", n, sizeof *keys));
+    GYR_TRY(require_array(out, "out", n, cache->impl->dim() * sizeof *out));
     return cache->impl->get(keys, n, out, status);
   });
 }
@@ -63,7 +57,8 @@ GYR_API gyr_status gyr_cache_pool(const gyr_cache* cache, const int64_t* keys, c
   return guard(err, "cache", [&]() -> Status {
     GYR_TRY(enter(cache, "cache"));
     GYR_TRY(require(offsets, "offsets"));
-    GYR_TRY(require_for(out, "out", bags));
+    GYR_TRY(require_array(offsets, "offsets", bags, sizeof *offsets));
+    GYR_TRY(require_array(out, "out", bags, cache->impl->dim() * sizeof *out));
     return cache->impl->pool(keys, offsets, bags, pooling, out, status);
   });
 }
@@ -73,7 +68,7 @@ GYR_API gyr_status gyr_cache_get_info(const gyr_cache* cache, gyr_cache_info* ou
     GYR_TRY(enter(cache, "cache"));
     gyr_cache_info info{};
     cache->impl->fill_info(&info);
-    return write_struct(info, "gyr_cache_info", out);
+    return write_struct(info, "out", "gyr_cache_info", out);
   });
 }
 

@@ -3,7 +3,6 @@
 #include "capi/guard.h"
 #include "device/device.h"
 
-using gyr::fail;
 using gyr::Status;
 using namespace gyr::capi;
 
@@ -17,14 +16,12 @@ GYR_API gyr_status gyr_device_list(gyr_device_info* out, uint64_t capacity, uint
     if (fill) {
       // All entries have the size of the first: the caller's array is of one type.
       uint32_t size = out[0].struct_size;
-      if (size < 2 * sizeof(uint32_t) || size > 65536)
-        return fail(GYR_E_INVALID_ARGUMENT, "device", "out[0].struct_size is %u; set it to sizeof(gyr_device_info)",
-                    size);
+      GYR_TRY(check_size(size, "out[0]", "gyr_device_info"));
       auto* bytes = reinterpret_cast<char*>(out);
       for (uint64_t i = 0; i < fill; i++) {
         auto* entry = reinterpret_cast<gyr_device_info*>(bytes + i * size);
         entry->struct_size = size;
-        GYR_TRY(write_struct(devices[i], "gyr_device_info", entry));
+        GYR_TRY(write_struct(devices[i], "out", "gyr_device_info", entry));
       }
     }
     *count = devices.size();

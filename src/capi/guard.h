@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/fp_mode.h"
+#include "base/math.h"
 #include "base/thread_storage.h"
 
 namespace gyr::capi {
@@ -51,33 +52,57 @@ gyr_status guard(gyr_error* err, const char* component, Body&& body) noexcept {
   }
 }
 
+inline Status require(const void* pointer, const char* name) {
+  if (pointer) return {};
+  return fail(GYR_E_INVALID_ARGUMENT, "capi", "%s is NULL", name);
+}
+
+// An array of the caller's: there unless it is empty, and within what any memory could hold, or our offsets would wrap.
+inline Status require_array(const void* array, const char* name, uint64_t n, uint64_t element_bytes) {
+  if (n == 0) return {};
+  GYR_TRY(require(array, name));
+  uint64_t bytes;
+  if (checked_mul(n, element_bytes, &bytes) && bytes <= kMostBytes) return {};
+  return fail(GYR_E_OUT_OF_RANGE, "capi", "%s: %llu elements of %llu bytes are beyond any memory", name,
+              (unsigned long long)n, (unsigned long long)element_bytes);
+}
+
+inline Status check_size(uint32_t size, const char* name, const char* type) {
+  if (size >= 2 * sizeof(uint32_t) && size <= 65536) return {};
+  return fail(GYR_E_INVALID_ARGUMENT, "capi", "%s: struct_size is %u; set it to sizeof(%s)", name, size, type);
+}
+
 // Reads an option struct of any version: copies what both sides know, refuses unknown non-zero bytes beyond it.
+// `name` is what the caller knows it by: a parameter or a field.
 template <class T>
-Status read_struct(const T* in, const char* name, T* out) {
+Status read_struct(const T* in, const char* name, const char* type, T* out) {
   std::memset(static_cast<void*>(out), 0, sizeof(T));
-  if (!in) return fail(GYR_E_INVALID_ARGUMENT, "capi", "%s is NULL", name);
+  GYR_TRY(require(in, name));
   uint32_t size = in->struct_size;
-  if (size < sizeof(uint32_t) * 2 || size > 65536)
-    return fail(GYR_E_INVALID_ARGUMENT, "capi", "%s.struct_size is %u; set it to sizeof(%s)", name, size, name);
+  GYR_TRY(check_size(size, name, type));
   if (size > sizeof(T)) {
     auto* tail = reinterpret_cast<const unsigned char*>(in) + sizeof(T);
     for (uint32_t i = 0; i < size - sizeof(T); i++)
       if (tail[i])
-        return fail(GYR_E_OPTIONS_TOO_NEW, "capi", "%s has a field at byte %zu that this library (%d.%d) does not know",
-                    name, sizeof(T) + i, GYR_VERSION_MAJOR, GYR_VERSION_MINOR);
+        return fail(GYR_E_OPTIONS_TOO_NEW, "capi",
+                    "%s: %s has a field at byte %zu that this library (%d.%d) does not know", name, type, sizeof(T) + i,
+                    GYR_VERSION_MAJOR, GYR_VERSION_MINOR);
   }
   std::memcpy(static_cast<void*>(out), in, std::min<size_t>(size, sizeof(T)));
   out->struct_size = sizeof(T);
+  if constexpr (requires { out->reserved; })
+    if (out->reserved)
+      return fail(GYR_E_OPTIONS_TOO_NEW, "capi", "%s: %s.reserved is %u, which means nothing to this library (%d.%d)",
+                  name, type, out->reserved, GYR_VERSION_MAJOR, GYR_VERSION_MINOR);
   return {};
 }
 
 // Writes an info struct of any version: fills what the caller's has room for, zeroes a longer tail.
 template <class T>
-Status write_struct(const T& filled, const char* name, T* out) {
-  if (!out) return fail(GYR_E_INVALID_ARGUMENT, "capi", "%s is NULL", name);
+Status write_struct(const T& filled, const char* name, const char* type, T* out) {
+  GYR_TRY(require(out, name));
   uint32_t size = out->struct_size;
-  if (size < sizeof(uint32_t) * 2 || size > 65536)
-    return fail(GYR_E_INVALID_ARGUMENT, "capi", "%s.struct_size is %u; set it to sizeof(%s)", name, size, name);
+  GYR_TRY(check_size(size, name, type));
   std::memcpy(static_cast<void*>(out), &filled, std::min<size_t>(size, sizeof(T)));
   if (size > sizeof(T)) std::memset(reinterpret_cast<char*>(out) + sizeof(T), 0, size - sizeof(T));
   out->struct_size = size;
@@ -86,7 +111,7 @@ Status write_struct(const T& filled, const char* name, T* out) {
 
 // Text into a caller's buffer by the size-then-fill convention.
 inline Status write_text(std::string_view text, char* buffer, uint64_t capacity, uint64_t* size) {
-  if (!size) return fail(GYR_E_INVALID_ARGUMENT, "capi", "size is NULL");
+  GYR_TRY(require(size, "size"));
   *size = text.size() + 1;
   if (!buffer) return {};
   if (capacity < text.size() + 1)
@@ -95,11 +120,6 @@ inline Status write_text(std::string_view text, char* buffer, uint64_t capacity,
   std::memcpy(buffer, text.data(), text.size());
   buffer[text.size()] = 0;
   return {};
-}
-
-inline Status require(const void* pointer, const char* name) {
-  if (pointer) return {};
-  return fail(GYR_E_INVALID_ARGUMENT, "capi", "%s is NULL", name);
 }
 
 }  // namespace gyr::capi

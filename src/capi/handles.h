@@ -40,6 +40,12 @@ Status enter(const H* handle, const char* name) {
   return handle->runtime->check_process();
 }
 
+// A task may be NULL, and belongs to no runtime.
+inline Status enter_task(const gyr_task* task) {
+  if (!task || task->magic == gyr_task::kMagic) return {};
+  return fail(GYR_E_INVALID_HANDLE, "capi", "task is destroyed or another type of handle");
+}
+
 // A new handle for the caller, or nothing leaked.
 template <class H, class T>
 H* make_handle(std::shared_ptr<Runtime> runtime, std::shared_ptr<T> impl) {

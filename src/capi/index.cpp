@@ -1,8 +1,5 @@
 #include "index/index.h"
 
-#include <limits>
-
-#include "base/math.h"
 #include "capi/guard.h"
 #include "capi/handles.h"
 #include "capi/open.h"
@@ -11,22 +8,6 @@ using namespace gyr;
 using namespace gyr::capi;
 
 namespace {
-
-// Pointers are needed only where there is something to read or write.
-Status require_if(uint64_t n, const void* pointer, const char* name) { return n ? require(pointer, name) : Status(); }
-
-Status check_task(const gyr_task* task) {
-  if (!task || task->magic == gyr_task::kMagic) return {};
-  return fail(GYR_E_INVALID_HANDLE, "index", "task is destroyed or another type of handle");
-}
-
-// Sizes of caller arrays that no address space could hold are mistakes, and would wrap our offsets.
-Status check_shape(uint64_t n, uint64_t width, const char* name) {
-  uint64_t bytes;
-  if (checked_mul(n, width, &bytes) && checked_mul(bytes, 8, &bytes) && bytes <= uint64_t(INT64_MAX)) return {};
-  return fail(GYR_E_OUT_OF_RANGE, "index", "%s: %llu x %llu elements is beyond any memory", name, (unsigned long long)n,
-              (unsigned long long)width);
-}
 
 uint32_t dim_of(const gyr_index* index) {
   gyr_index_info info{};
@@ -42,7 +23,7 @@ GYR_API gyr_status gyr_index_create(gyr_runtime* runtime, const gyr_index_option
     GYR_TRY(enter(runtime, "runtime"));
     GYR_TRY(require(out, "out"));
     gyr_index_options o;
-    GYR_TRY(read_struct(options, "gyr_index_options", &o));
+    GYR_TRY(read_struct(options, "options", "gyr_index_options", &o));
     GYR_ASSIGN(auto index, Index::create(runtime->runtime, o));
     *out = make_handle<gyr_index>(runtime->runtime, std::move(index));
     return {};
@@ -53,10 +34,9 @@ GYR_API gyr_status gyr_index_upsert(gyr_index* index, const int64_t* ids, const 
                                     gyr_task* task, gyr_error* err) noexcept {
   return guard(err, "index", [&]() -> Status {
     GYR_TRY(enter(index, "index"));
-    GYR_TRY(check_task(task));
-    GYR_TRY(require_if(n, ids, "ids"));
-    GYR_TRY(require_if(n, vectors, "vectors"));
-    GYR_TRY(check_shape(n, dim_of(index), "vectors"));
+    GYR_TRY(enter_task(task));
+    GYR_TRY(require_array(ids, "ids", n, sizeof *ids));
+    GYR_TRY(require_array(vectors, "vectors", n, dim_of(index) * sizeof *vectors));
     return index->impl->upsert(ids, vectors, n, task);
   });
 }
@@ -65,8 +45,7 @@ GYR_API gyr_status gyr_index_delete(gyr_index* index, const int64_t* ids, uint64
                                     gyr_error* err) noexcept {
   return guard(err, "index", [&]() -> Status {
     GYR_TRY(enter(index, "index"));
-    GYR_TRY(require_if(n, ids, "ids"));
-    GYR_TRY(check_shape(n, 1, "ids"));
+    GYR_TRY(require_array(ids, "ids", n, sizeof *ids));
     return index->impl->remove(ids, n, deleted);
   });
 }
@@ -75,18 +54,16 @@ GYR_API gyr_status gyr_index_search(const gyr_index* index, const gyr_search_arg
                                     gyr_error* err) noexcept {
   return guard(err, "index", [&]() -> Status {
     GYR_TRY(enter(index, "index"));
-    GYR_TRY(check_task(task));
+    GYR_TRY(enter_task(task));
     gyr_search_args a;
-    GYR_TRY(read_struct(args, "gyr_search_args", &a));
-    GYR_TRY(require_if(a.n, a.queries, "gyr_search_args.queries"));
-    GYR_TRY(require_if(a.n, a.out_ids, "gyr_search_args.out_ids"));
-    GYR_TRY(require_if(a.n, a.out_scores, "gyr_search_args.out_scores"));
-    GYR_TRY(require_if(a.n, a.out_counts, "gyr_search_args.out_counts"));
-    GYR_TRY(check_shape(a.n, dim_of(index), "gyr_search_args.queries"));
-    GYR_TRY(check_shape(a.n, a.k, "gyr_search_args.out_ids"));
-    if (a.exact > 1) return fail(GYR_E_OUT_OF_RANGE, "index", "gyr_search_args.exact is %u; expected 0 or 1", a.exact);
+    GYR_TRY(read_struct(args, "args", "gyr_search_args", &a));
+    GYR_TRY(require_array(a.queries, "args.queries", a.n, dim_of(index) * sizeof *a.queries));
+    GYR_TRY(require_array(a.out_ids, "args.out_ids", a.n, a.k * sizeof *a.out_ids));
+    GYR_TRY(require_array(a.out_scores, "args.out_scores", a.n, a.k * sizeof *a.out_scores));
+    GYR_TRY(require_array(a.out_counts, "args.out_counts", a.n, sizeof *a.out_counts));
+    if (a.exact > 1) return fail(GYR_E_OUT_OF_RANGE, "index", "args.exact is %u; expected 0 or 1", a.exact);
     if (!a.filter && a.filter_bits)
-      return fail(GYR_E_INVALID_ARGUMENT, "index", "gyr_search_args.filter is NULL but filter_bits is %llu; set both",
+      return fail(GYR_E_INVALID_ARGUMENT, "index", "args.filter is NULL but filter_bits is %llu; set both",
                   (unsigned long long)a.filter_bits);
     Index::Query q{a.queries, a.n, a.k, a.effort, a.exact != 0, a.filter, a.filter_bits};
     return index->impl->search(q, nullptr, task, a.out_ids, a.out_scores, a.out_counts);
@@ -97,9 +74,8 @@ GYR_API gyr_status gyr_index_slots(const gyr_index* index, const int64_t* ids, u
                                    gyr_error* err) noexcept {
   return guard(err, "index", [&]() -> Status {
     GYR_TRY(enter(index, "index"));
-    GYR_TRY(require_if(n, ids, "ids"));
-    GYR_TRY(require_if(n, slots, "slots"));
-    GYR_TRY(check_shape(n, 1, "ids"));
+    GYR_TRY(require_array(ids, "ids", n, sizeof *ids));
+    GYR_TRY(require_array(slots, "slots", n, sizeof *slots));
     index->impl->slots(ids, n, slots);
     return {};
   });
@@ -110,7 +86,7 @@ GYR_API gyr_status gyr_index_get_info(const gyr_index* index, gyr_index_info* ou
     GYR_TRY(enter(index, "index"));
     gyr_index_info info{};
     index->impl->fill_info(&info);
-    return write_struct(info, "gyr_index_info", out);
+    return write_struct(info, "out", "gyr_index_info", out);
   });
 }
 

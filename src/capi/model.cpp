@@ -50,6 +50,7 @@ GYR_API gyr_status gyr_trainer_add_items(gyr_trainer* trainer, struct ArrowArray
                                          gyr_error* err) noexcept {
   return guard(err, "model", [&]() -> Status {
     GYR_TRY(enter(trainer, "trainer"));
+    GYR_TRY(enter_task(task));
     Trainer* t = trainer->impl.get();
     struct Undo {  // a stream that fails half way leaves the catalogue as it was
       Trainer* t;
@@ -70,6 +71,7 @@ GYR_API gyr_status gyr_trainer_fit(gyr_trainer* trainer, struct ArrowArrayStream
                                    gyr_error* err) noexcept {
   return guard(err, "model", [&]() -> Status {
     GYR_TRY(enter(trainer, "trainer"));
+    GYR_TRY(enter_task(task));
     struct DropRows {
       Trainer* t;
       ~DropRows() { t->drop_rows(); }
@@ -157,10 +159,10 @@ GYR_API gyr_status gyr_model_recommend(const gyr_model* model, const int64_t* it
   return guard(err, "model", [&]() -> Status {
     GYR_TRY(enter(model, "model"));
     if (k < 1 || k > 65536) return fail(GYR_E_INVALID_ARGUMENT, "model", "k is %u; expected 1..65536", k);
-    if (exclude && !exclude_offsets) return fail(GYR_E_INVALID_ARGUMENT, "model", "exclude needs exclude_offsets");
     if (n == 0) return {};
-    GYR_TRY(require(offsets, "offsets"));
-    GYR_TRY(require(out_items, "out_items"));
+    GYR_TRY(require_array(offsets, "offsets", n, sizeof *offsets));
+    if (exclude) GYR_TRY(require(exclude_offsets, "exclude_offsets"));
+    GYR_TRY(require_array(out_items, "out_items", n, k * sizeof *out_items));
     return model->impl->recommend(items, offsets, n, k, exclude, exclude_offsets, out_items, out_scores);
   });
 }

@@ -11,6 +11,7 @@ namespace {
 // Reads a stream with `body`, and takes it only when that succeeded.
 template <class Body>
 Status consume(ArrowArrayStream* stream, Body&& body) {
+  GYR_TRY(require(stream, "stream"));
   GYR_ASSIGN(std::unique_ptr<ArrowReader> reader, ArrowReader::open(stream));
   GYR_TRY(body(reader.get()));
   reader->accept();
@@ -43,6 +44,7 @@ GYR_API gyr_status gyr_monitor_set_baseline(gyr_monitor* monitor, ArrowArrayStre
 GYR_API gyr_status gyr_monitor_observe(gyr_monitor* monitor, ArrowArrayStream* stream, gyr_error* err) noexcept {
   return guard(err, "monitor", [&]() -> Status {
     GYR_TRY(enter(monitor, "monitor"));
+    GYR_TRY(require(stream, "stream"));
     GYR_TRY(monitor->impl->require_baseline());
     return consume(stream, [&](ArrowReader* reader) { return monitor->impl->observe(reader); });
   });
@@ -52,8 +54,8 @@ GYR_API gyr_status gyr_monitor_served(gyr_monitor* monitor, uint64_t request_id,
                                       const float* scores, uint64_t n, int64_t time_us, gyr_error* err) noexcept {
   return guard(err, "monitor", [&]() -> Status {
     GYR_TRY(enter(monitor, "monitor"));
-    if (n > 0) GYR_TRY(require(items, "items"));
-    if (n > 0) GYR_TRY(require(scores, "scores"));
+    GYR_TRY(require_array(items, "items", n, sizeof *items));
+    GYR_TRY(require_array(scores, "scores", n, sizeof *scores));
     return monitor->impl->served(request_id, items, scores, n, time_us);
   });
 }

@@ -61,10 +61,11 @@ GYR_API gyr_status gyr_bundle_recommend(const gyr_bundle* bundle, gyr_recommend_
                                         gyr_error* err) noexcept {
   return guard(err, "pipeline", [&]() -> Status {
     GYR_TRY(enter(bundle, "bundle"));
+    GYR_TRY(enter_task(task));
     gyr_recommend_args local;
-    GYR_TRY(read_struct(args, "gyr_recommend_args", &local));
+    GYR_TRY(read_struct(args, "args", "gyr_recommend_args", &local));
     gyr_keys users;
-    GYR_TRY(read_struct(local.users, "gyr_recommend_args.users", &users));
+    GYR_TRY(read_struct(local.users, "args.users", "gyr_keys", &users));
     local.users = &users;
     Borrow borrow;
     GYR_TRY(borrow.take(local.workspace));

@@ -21,17 +21,17 @@ Status read_options(const gyr_runtime_options* in, gyr_runtime_options* out, Hoo
   *out = {};
   out->struct_size = sizeof *out;
   if (!in) return {};
-  GYR_TRY(read_struct(in, "gyr_runtime_options", out));
+  GYR_TRY(read_struct(in, "options", "gyr_runtime_options", out));
   if (out->allocator) {
-    GYR_TRY(read_struct(out->allocator, "gyr_allocator", &hooks->allocator));
+    GYR_TRY(read_struct(out->allocator, "options.allocator", "gyr_allocator", &hooks->allocator));
     out->allocator = &hooks->allocator;
   }
   if (out->logger) {
-    GYR_TRY(read_struct(out->logger, "gyr_logger", &hooks->logger));
+    GYR_TRY(read_struct(out->logger, "options.logger", "gyr_logger", &hooks->logger));
     out->logger = &hooks->logger;
   }
   if (out->executor) {
-    GYR_TRY(read_struct(out->executor, "gyr_executor", &hooks->executor));
+    GYR_TRY(read_struct(out->executor, "options.executor", "gyr_executor", &hooks->executor));
     out->executor = &hooks->executor;
   }
   return {};
@@ -64,7 +64,7 @@ GYR_API gyr_status gyr_runtime_get_info(const gyr_runtime* runtime, gyr_runtime_
     GYR_TRY(enter(runtime, "runtime"));
     gyr_runtime_info filled;
     runtime->runtime->fill_info(&filled);
-    return write_struct(filled, "gyr_runtime_info", info);
+    return write_struct(filled, "info", "gyr_runtime_info", info);
   });
 }
 
@@ -97,7 +97,7 @@ GYR_API void gyr_task_get_progress(const gyr_task* task, gyr_task_progress* out)
     std::lock_guard lock(task->phase_mutex);
     std::snprintf(filled.phase, sizeof filled.phase, "%s", task->phase.c_str());
   }
-  (void)write_struct(filled, "gyr_task_progress", out);
+  (void)write_struct(filled, "out", "gyr_task_progress", out);
 }
 
 GYR_API void gyr_task_destroy(gyr_task* task) noexcept {

@@ -19,12 +19,16 @@ namespace {
 constexpr const char* kSection = "table";
 constexpr uint64_t kExportRows = 8192;
 
-Status read_keys(const gyr_keys* in, gyr::Keys* out) {
+Status read_keys(const gyr_keys* in, const char* name, gyr::Keys* out) {
   gyr_keys k;
-  GYR_TRY(read_struct(in, "gyr_keys", &k));
+  GYR_TRY(read_struct(in, name, "gyr_keys", &k));
   if (k.dtype != GYR_DTYPE_INT64 && k.dtype != GYR_DTYPE_STRING)
-    return fail(GYR_E_INVALID_ARGUMENT, "table", "keys.dtype is %d; expected GYR_DTYPE_INT64 or GYR_DTYPE_STRING",
+    return fail(GYR_E_INVALID_ARGUMENT, "table", "%s.dtype is %d; expected GYR_DTYPE_INT64 or GYR_DTYPE_STRING", name,
                 k.dtype);
+  if (k.dtype == GYR_DTYPE_INT64)
+    GYR_TRY(require_array(k.ints, "keys.ints", k.count, sizeof *k.ints));
+  else
+    GYR_TRY(require_array(k.strings, "keys.strings", k.count, sizeof *k.strings));
   *out = {k.dtype, k.ints, k.strings, k.count};
   return {};
 }
@@ -34,7 +38,7 @@ Status read_columns(const gyr_table_column* in, uint64_t n, std::vector<gyr_tabl
                     const gyr_table_column** out) {
   *out = in;
   if (n == 0) return {};
-  GYR_TRY(require(in, "columns"));
+  GYR_TRY(require_array(in, "columns", n, sizeof *in));
   uint32_t size = in->struct_size;
   bool same = size == sizeof(gyr_table_column);
   for (uint64_t i = 0; same && i < n; i++) same = in[i].struct_size == size;
@@ -42,7 +46,7 @@ Status read_columns(const gyr_table_column* in, uint64_t n, std::vector<gyr_tabl
   for (uint64_t i = 0; i < n; i++) {
     auto* from = reinterpret_cast<const gyr_table_column*>(reinterpret_cast<const char*>(in) + i * size);
     gyr_table_column column;
-    GYR_TRY(read_struct(from, "gyr_table_column", &column));
+    GYR_TRY(read_struct(from, "columns", "gyr_table_column", &column));
     if (from->struct_size != size)
       return fail(GYR_E_INVALID_ARGUMENT, "table", "columns[%llu].struct_size differs from the first one's",
                   (unsigned long long)i);
@@ -58,7 +62,7 @@ Status write_stats(const gyr::Table::UpsertStats& s, gyr_upsert_stats* out) {
   filled.rows = s.rows;
   filled.applied = s.applied;
   filled.stale = s.stale;
-  return write_struct(filled, "gyr_upsert_stats", out);
+  return write_struct(filled, "stats", "gyr_upsert_stats", out);
 }
 
 Status upsert_stream(gyr::Table* table, ArrowArrayStream* stream, gyr_task* task, gyr::Table::UpsertStats* stats) {
@@ -99,6 +103,8 @@ GYR_API gyr_status gyr_table_upsert(gyr_table* table, ArrowArrayStream* stream, 
   gyr::Table::UpsertStats done;
   gyr_status code = guard(err, "table", [&]() -> Status {
     GYR_TRY(enter(table, "table"));
+    GYR_TRY(enter_task(task));
+    GYR_TRY(require(stream, "stream"));
     GYR_TRY(write_stats(done, stats));  // refuses a bad struct_size before anything is in
     return upsert_stream(table->impl.get(), stream, task, &done);
   });
@@ -112,7 +118,9 @@ GYR_API gyr_status gyr_table_upsert_row(gyr_table* table, const gyr_keys* key, i
   return guard(err, "table", [&]() -> Status {
     GYR_TRY(enter(table, "table"));
     gyr::Keys keys;
-    GYR_TRY(read_keys(key, &keys));
+    GYR_TRY(read_keys(key, "key", &keys));
+    GYR_TRY(require_array(columns, "columns", n, sizeof *columns));
+    GYR_TRY(require_array(values, "values", n, sizeof *values));
     gyr::Batch batch;
     GYR_TRY(gyr::row_batch(*table->impl, keys, event_time_us, columns, values, n, &batch));
     gyr::Table::UpsertStats stats;
@@ -127,7 +135,7 @@ GYR_API gyr_status gyr_table_delete(gyr_table* table, const gyr_keys* keys, uint
   return guard(err, "table", [&]() -> Status {
     GYR_TRY(enter(table, "table"));
     gyr::Keys k;
-    GYR_TRY(read_keys(keys, &k));
+    GYR_TRY(read_keys(keys, "keys", &k));
     return table->impl->remove(k, deleted);
   });
 }
@@ -137,7 +145,7 @@ GYR_API gyr_status gyr_table_get(const gyr_table* table, const gyr_keys* keys, i
   return guard(err, "table", [&]() -> Status {
     GYR_TRY(enter(table, "table"));
     gyr::Keys k;
-    GYR_TRY(read_keys(keys, &k));
+    GYR_TRY(read_keys(keys, "keys", &k));
     std::vector<gyr_table_column> copies;
     const gyr_table_column* c;
     GYR_TRY(read_columns(columns, n, &copies, &c));
@@ -152,7 +160,7 @@ GYR_API gyr_status gyr_table_get_info(const gyr_table* table, gyr_table_info* ou
     info.columns = uint32_t(table->impl->columns().size());
     info.rows = table->impl->rows();
     info.bytes = table->impl->bytes();
-    return write_struct(info, "gyr_table_info", out);
+    return write_struct(info, "out", "gyr_table_info", out);
   });
 }
 

@@ -60,6 +60,8 @@ GYR_API gyr_status gyr_workflow_fit_partial(gyr_workflow* workflow, struct Arrow
                                             gyr_error* err) noexcept {
   return guard(err, "workflow", [&]() -> Status {
     GYR_TRY(enter(workflow, "workflow"));
+    GYR_TRY(enter_task(task));
+    GYR_TRY(require(stream, "stream"));
     // Fitted apart and merged at the end: a failure anywhere leaves the statistics as they were.
     GYR_ASSIGN(auto apart, workflow->impl->fork());
     gyr::set_phase(task, "fit", 0);
@@ -122,8 +124,8 @@ GYR_API gyr_status gyr_workflow_transform_row(const gyr_workflow* workflow, cons
                                               gyr_error* err) noexcept {
   return guard(err, "workflow", [&]() -> Status {
     GYR_TRY(enter(workflow, "workflow"));
-    GYR_TRY(require(in, "in"));
-    GYR_TRY(require(out, "out"));
+    GYR_TRY(require_array(in, "in", n_in, sizeof *in));
+    GYR_TRY(require_array(out, "out", n_out, sizeof *out));
     return workflow->impl->run_row(in, n_in, out, n_out, scratch, scratch_size);
   });
 }

@@ -43,8 +43,6 @@ Status check_lists(const RankingLists& lists) {
   if (!checked_mul(lists.n, lists.k * sizeof(int64_t), &cells))
     return fail(GYR_E_OUT_OF_RANGE, "metrics", "n: %llu lists of %llu do not fit in memory",
                 (unsigned long long)lists.n, (unsigned long long)lists.k);
-  if (!lists.recommended || !lists.relevant_offsets)
-    return fail(GYR_E_INVALID_ARGUMENT, "metrics", "recommended or relevant_offsets is NULL");
   if (lists.relevant_offsets[0] < 0) return fail(GYR_E_INVALID_ARGUMENT, "metrics", "relevant_offsets[0] is negative");
   for (uint64_t i = 0; i < lists.n; i++)
     if (lists.relevant_offsets[i + 1] < lists.relevant_offsets[i])
@@ -86,8 +84,7 @@ RankingMetrics one_list(const int64_t* recommended, uint64_t count, uint64_t k, 
 }
 
 Status check_binary(const float* scores, const uint8_t* labels, uint64_t n) {
-  if (n == 0 || !scores || !labels)
-    return fail(GYR_E_INVALID_ARGUMENT, "metrics", "scores or labels is NULL, or n is 0");
+  if (n == 0) return fail(GYR_E_INVALID_ARGUMENT, "metrics", "n is 0: there are no scores");
   for (uint64_t i = 0; i < n; i++) {
     if (labels[i] > 1)
       return fail(GYR_E_INVALID_ARGUMENT, "metrics", "labels[%llu]: expected 0 or 1, got %d", (unsigned long long)i,
@@ -173,7 +170,7 @@ Status log_loss(const float* probabilities, const uint8_t* labels, uint64_t n, d
 
 Status bootstrap_mean(const double* values, uint64_t n, uint32_t resamples, double confidence, uint64_t seed,
                       double* low, double* high) {
-  if (!values || n == 0) return fail(GYR_E_INVALID_ARGUMENT, "metrics", "values is NULL or n is 0");
+  if (n == 0) return fail(GYR_E_INVALID_ARGUMENT, "metrics", "n is 0: there are no values");
   if (resamples < 1 || resamples > kMaxResamples)
     return fail(GYR_E_INVALID_ARGUMENT, "metrics", "resamples: expected 1..%u, got %u", kMaxResamples, resamples);
   if (!(confidence > 0 && confidence < 1))

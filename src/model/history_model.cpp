@@ -145,13 +145,14 @@ Status HistoryModel::history_of(const Column& c, int64_t row, std::span<const in
 
 namespace {
 
-Status check_lists(const char* what, const int64_t* items, const int64_t* offsets, uint64_t n, int64_t cardinality) {
+Status check_lists(const char* what, const char* name, const int64_t* items, const int64_t* offsets, uint64_t n,
+                   int64_t cardinality) {
   if (offsets[0] < 0) return fail(GYR_E_INVALID_ARGUMENT, "model", "%s offsets[0] is negative", what);
   for (uint64_t i = 0; i < n; i++) {
     if (offsets[i + 1] < offsets[i])
       return fail(GYR_E_INVALID_ARGUMENT, "model", "%s offsets[%" PRIu64 "] is below the one before", what, i + 1);
     if (!items && offsets[i + 1] > offsets[i])
-      return fail(GYR_E_INVALID_ARGUMENT, "model", "%s codes are NULL but their offsets are not all equal", what);
+      return fail(GYR_E_INVALID_ARGUMENT, "model", "%s is NULL, but its offsets are not all equal", name);
     for (int64_t j = offsets[i]; j < offsets[i + 1]; j++)
       if (items[j] < 0 || items[j] >= cardinality)
         return fail(GYR_E_OUT_OF_RANGE, "model", "%s %" PRIu64 ": item code %" PRId64 " is outside [0, %" PRId64 ")",
@@ -166,8 +167,8 @@ Status HistoryModel::recommend(const int64_t* items, const int64_t* offsets, uin
                                const int64_t* exclude, const int64_t* exclude_offsets, int64_t* out_items,
                                float* out_scores) const {
   if (n == 0) return {};
-  GYR_TRY(check_lists("history", items, offsets, n, names_.items));
-  if (exclude_offsets) GYR_TRY(check_lists("exclude", exclude, exclude_offsets, n, names_.items));
+  GYR_TRY(check_lists("history", "items", items, offsets, n, names_.items));
+  if (exclude_offsets) GYR_TRY(check_lists("exclude", "exclude", exclude, exclude_offsets, n, names_.items));
   const uint64_t per_item = knobs::capacity(16);
   std::mutex mutex;
   Status first_failure;

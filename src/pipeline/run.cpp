@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/clock.h"
+#include "base/math.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/stage.h"
 
@@ -25,12 +26,18 @@ Status push_value(const gyr_value& v, const ColumnSchema& schema, Column* out) {
   if (have != want && !int_to_float) return mismatch();
   if (v.is_list && v.count && !v.list)
     return fail(GYR_E_INVALID_ARGUMENT, "pipeline", "context \"%s\": list is NULL", schema.name.c_str());
+  if (v.is_list && v.count > kMostBytes / sizeof(gyr_str))
+    return fail(GYR_E_OUT_OF_RANGE, "pipeline", "context \"%s\": no memory holds a list of %llu", schema.name.c_str(),
+                (unsigned long long)v.count);
   uint64_t n = v.is_list ? v.count : 1;
   for (uint64_t i = 0; i < n; i++) {
     if (want == Physical::kString) {
       gyr_str s = v.is_list ? static_cast<const gyr_str*>(v.list)[i] : v.s;
       if (s.len && !s.data)
         return fail(GYR_E_INVALID_ARGUMENT, "pipeline", "context \"%s\": string is NULL", schema.name.c_str());
+      if (s.len > kMostBytes)
+        return fail(GYR_E_OUT_OF_RANGE, "pipeline", "context \"%s\": no memory holds a string of %llu bytes",
+                    schema.name.c_str(), (unsigned long long)s.len);
       out->push_string({s.data ? s.data : "", size_t(s.len)});
     } else if (have == Physical::kInt) {
       int64_t x = v.is_list ? static_cast<const int64_t*>(v.list)[i] : v.i;
@@ -58,18 +65,23 @@ Status Pipeline::check_args(const gyr_recommend_args& a) const {
   // Never from the graph: the caller's arrays have the caller's k, whatever a publish brings.
   if (a.k < 1 || a.k > 65536) return fail(GYR_E_OUT_OF_RANGE, "pipeline", "k: expected 1..65536, got %u", a.k);
   if (a.users->count) {
-    if (user_key_dtype_ == GYR_DTYPE_INT64 ? !a.users->ints : !a.users->strings) return bad("users has no key array");
+    if (user_key_dtype_ == GYR_DTYPE_INT64 && !a.users->ints) return bad("users.ints is NULL");
+    if (user_key_dtype_ == GYR_DTYPE_STRING && !a.users->strings) return bad("users.strings is NULL");
     if (user_key_dtype_ == GYR_DTYPE_STRING)
       for (uint64_t i = 0; i < a.users->count; i++)
         if (a.users->strings[i].len && !a.users->strings[i].data) return bad("users.strings: a string is NULL");
-    if (!a.out_scores || !a.out_counts) return bad("out_scores and out_counts are required");
-    if (!item_ids_ && !a.out_ids) return bad("out_ids is required");
+    if (!a.out_scores) return bad("out_scores is NULL");
+    if (!a.out_counts) return bad("out_counts is NULL");
+    if (!item_ids_ && !a.out_ids) return bad("out_ids is NULL");
     if (item_ids_ && !a.out_ids && !a.out_string_ids) return bad("out_string_ids or out_ids is required");
   }
   if (a.out_string_ids && !item_ids_) return bad("out_string_ids: this bundle's item ids are int64; use out_ids");
   if (a.out_string_ids && !a.workspace) return bad("out_string_ids needs a workspace, which keeps the strings alive");
-  if (a.n_context && (!a.context_names || (a.users->count && !a.context)))
-    return bad("context_names and context are required when n_context > 0");
+  if (a.n_context && !a.context_names) return bad("context_names is NULL, but n_context is not 0");
+  if (a.n_context && a.users->count && !a.context) return bad("context is NULL, but n_context is not 0");
+  if (a.n_context > kMostBytes / sizeof(gyr_value) / kMaxUsers)
+    return fail(GYR_E_OUT_OF_RANGE, "pipeline", "n_context: no memory holds %llu values per user",
+                (unsigned long long)a.n_context);
   if (a.trace && a.trace_capacity && (a.trace[0].struct_size < 2 * sizeof(uint32_t) || a.trace[0].struct_size > 65536))
     return bad("trace[0].struct_size: set it to sizeof(gyr_stage_trace)");
   return {};

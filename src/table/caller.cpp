@@ -1,5 +1,6 @@
 // Caller memory: typed reads with capacities, and rows made of C values.
 #include "base/clock.h"
+#include "base/math.h"
 #include "table/table_impl.h"
 
 namespace gyr {
@@ -150,6 +151,9 @@ Status append_value(const Field& field, const gyr_value& v, const char* name, Co
                 dtype_name(v.dtype));
   if (v.is_list && v.count && !v.list)
     return fail(GYR_E_INVALID_ARGUMENT, "table", "value of \"%.100s\": list is NULL", name);
+  if (v.is_list && v.count > kMostBytes / sizeof(gyr_str))
+    return fail(GYR_E_OUT_OF_RANGE, "table", "value of \"%.100s\": no memory holds a list of %llu", name,
+                (unsigned long long)v.count);
   uint64_t n = v.is_list ? v.count : 1;
   for (uint64_t i = 0; i < n; i++) {
     switch (physical_of(v.dtype)) {
@@ -162,6 +166,9 @@ Status append_value(const Field& field, const gyr_value& v, const char* name, Co
       case Physical::kString: {
         gyr_str s = v.is_list ? static_cast<const gyr_str*>(v.list)[i] : v.s;
         if (s.len && !s.data) return fail(GYR_E_INVALID_ARGUMENT, "table", "value of \"%.100s\": string is NULL", name);
+        if (s.len > kMostBytes)
+          return fail(GYR_E_OUT_OF_RANGE, "table", "value of \"%.100s\": no memory holds a string of %llu bytes", name,
+                      (unsigned long long)s.len);
         out->push_string(s.len ? std::string_view(s.data, s.len) : std::string_view());
         break;
       }
@@ -175,12 +182,14 @@ Status append_value(const Field& field, const gyr_value& v, const char* name, Co
 
 Status TableImpl::read_into(const Keys& keys, int64_t now_us, const gyr_table_column* columns, uint64_t n) const {
   GYR_TRY(check_keys(keys));
-  auto number_of = [&](uint64_t c) { return columns[c].name ? find_column(columns[c].name) : -1; };
+  auto number_of = [&](uint64_t c) { return find_column(columns[c].name); };
   for (uint64_t c = 0; c < n; c++) {
+    if (!columns[c].name)
+      return fail(GYR_E_INVALID_ARGUMENT, "table", "columns[%llu].name is NULL", (unsigned long long)c);
     int at = number_of(c);
     if (at < 0)
       return fail(GYR_E_NOT_FOUND, "table", "the table \"%.100s\" has no column \"%.100s\"", schema_.name.c_str(),
-                  columns[c].name ? columns[c].name : "(NULL)");
+                  columns[c].name);
     GYR_TRY(check_destination(schema_.columns[size_t(at)], columns[c], keys.count));
   }
   Lease scratch(*this);
@@ -211,7 +220,6 @@ Status row_batch(const Table& table, const Keys& key, int64_t event_time_us, con
                 (unsigned long long)key.count);
   if (key.dtype != table.key_dtype() || !(key.dtype == GYR_DTYPE_STRING ? (const void*)key.strings : key.ints))
     return fail(GYR_E_INVALID_ARGUMENT, "table", "the key is NULL or not %s", dtype_name(table.key_dtype()));
-  if (n && (!columns || !values)) return fail(GYR_E_INVALID_ARGUMENT, "table", "columns or values is NULL");
   *out = {};
   out->rows = 1;
   Column& k = out->add(table.key_field().name, key.dtype, false);
@@ -228,9 +236,9 @@ Status row_batch(const Table& table, const Keys& key, int64_t event_time_us, con
     return fail(GYR_E_INVALID_ARGUMENT, "table",
                 "this table has no event time; pass 0 or name event_time in the schema");
   for (uint64_t i = 0; i < n; i++) {
-    int at = columns[i] ? table.find_column(columns[i]) : -1;
-    if (at < 0)
-      return fail(GYR_E_NOT_FOUND, "table", "the table has no column \"%.100s\"", columns[i] ? columns[i] : "(NULL)");
+    if (!columns[i]) return fail(GYR_E_INVALID_ARGUMENT, "table", "columns[%llu] is NULL", (unsigned long long)i);
+    int at = table.find_column(columns[i]);
+    if (at < 0) return fail(GYR_E_NOT_FOUND, "table", "the table has no column \"%.100s\"", columns[i]);
     const Field& field = table.columns()[size_t(at)];
     // A null has no type of its own.
     gyr_dtype dtype = values[i].dtype == GYR_DTYPE_NONE ? field.dtype : values[i].dtype;

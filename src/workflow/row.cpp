@@ -24,6 +24,9 @@ Status check_value(const gyr_value& v, const ColumnSchema& want) {
 
 Status push_string(const gyr_str& s, const std::string& name, Column* to) {
   if (!s.data && s.len) return fail(GYR_E_INVALID_ARGUMENT, "workflow", "input \"%s\": NULL string", name.c_str());
+  if (s.len > kMostBytes)
+    return fail(GYR_E_OUT_OF_RANGE, "workflow", "input \"%s\": no memory holds a string of %llu bytes", name.c_str(),
+                (unsigned long long)s.len);
   to->push_string({s.data ? s.data : "", size_t(s.len)});
   return {};
 }

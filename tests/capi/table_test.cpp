@@ -124,7 +124,7 @@ TEST_F(TableApi, RefusesBadCalls) {
   EXPECT_EQ(f, 7);
   EXPECT_EQ(get(column("n", GYR_DTYPE_FLOAT32, nullptr, 1, nullptr)), GYR_E_INVALID_ARGUMENT);
   EXPECT_EQ(get(column("nope", GYR_DTYPE_FLOAT32, &f, 1, nullptr)), GYR_E_NOT_FOUND);
-  EXPECT_EQ(get(column(nullptr, GYR_DTYPE_FLOAT32, &f, 1, nullptr)), GYR_E_NOT_FOUND);
+  EXPECT_EQ(get(column(nullptr, GYR_DTYPE_FLOAT32, &f, 1, nullptr)), GYR_E_INVALID_ARGUMENT);
   EXPECT_EQ(get(column("seen", GYR_DTYPE_INT64, ids.data(), 1, nullptr)), GYR_E_INVALID_ARGUMENT);  // no offsets
   auto bad = column("n", GYR_DTYPE_FLOAT32, &f, 1, nullptr);
   bad.struct_size = 1;
