@@ -1,0 +1,127 @@
+// Every small mistake in every kind of JSON text that a host writes: taken, or refused with a status of the function's
+// contract and a message; nothing half-made.
+#include <gtest/gtest.h>
+#include <gyr/gyr.h>
+
+#include <cstring>
+#include <functional>
+#include <string>
+
+#include "tests/support/contract.h"
+#include "tests/support/mutants.h"
+
+namespace {
+
+// The graph of every op.
+const char* const kGraph = R"({"version":1,
+  "inputs":[{"name":"user","dtype":"int64","list":false,"tags":["user_id"]},{"name":"age","dtype":"float32"},
+            {"name":"price","dtype":"float64"},{"name":"genre","dtype":"string","tags":["item"]},
+            {"name":"history","dtype":"int64","list":true,"tags":["user"]},{"name":"item","dtype":"int64"},
+            {"name":"at","dtype":"timestamp"},{"name":"words","dtype":"string","list":true}],
+  "ops":[{"op":"Filter","expr":"price >= 0","optional":true},
+         {"op":"Dropna","columns":["item"],"optional":true},
+         {"op":"FillMissing","columns":["age"],"value":30,"add_binary_cols":true},
+         {"op":"NormalizeMinMax","columns":["age"]},
+         {"op":"LogOp","columns":["price"],"as":["price_log"]},
+         {"op":"Normalize","columns":["price_log"]},
+         {"op":"Clip","columns":["price"],"as":["price_clip"],"min_value":1,"max_value":20},
+         {"op":"Bucketize","columns":["price"],"boundaries":[2,5,10]},
+         {"op":"HashBucket","columns":["genre"],"as":["genre_hash"],"num_buckets":7},
+         {"op":"Categorify","columns":["genre","words"],"groups":[["genre","words"]],"freq_threshold":2},
+         {"op":"Categorify","columns":["user"],"num_buckets":2,"max_size":7},
+         {"op":"Categorify","columns":["item","history"],"joint":true},
+         {"op":"ListSlice","columns":["history"],"as":["last"],"start":-2,"pad":true},
+         {"op":"AddTags","columns":["last"],"tags":["sequence"]},
+         {"op":"Rename","columns":["words"],"postfix":"_of"},
+         {"op":"Rename","columns":["at"],"name":"when"}],
+  "outputs":["age","when","last"]})";
+const char* const kTable = R"({"name":"t","key":"id","key_dtype":"string","event_time":"at","ttl_seconds":3600,
+  "columns":[{"name":"flag","dtype":"bool"},{"name":"ratio","dtype":"float32","list":false},
+             {"name":"seen","dtype":"int64","list":true}]})";
+const char* const kMonitor = R"({"features":[{"name":"age","kind":"numeric","bins":3},
+  {"name":"genre","kind":"categorical"}],"window":4,"min_labels":1,"label_delay_seconds":60,
+  "pending_capacity":10,"min_rows":2,"thresholds":{"auc":0.6,"hit_rate":0.5,"psi":0.2,"js":0.06}})";
+const char* const kSchema = R"({"columns":[
+  {"name":"user","dtype":"int64","list":false,"tags":["categorical","user","id"],"cardinality":50,
+   "embedding_size":16,"domain":"users","sources":["user"]},
+  {"name":"item","dtype":"int64","tags":["categorical","item","id"],"cardinality":90,"domain":"items"},
+  {"name":"history","dtype":"int64","list":true,"tags":["categorical","user"],"cardinality":90,"domain":"items"},
+  {"name":"age","dtype":"float32","tags":["continuous","user"]},
+  {"name":"year","dtype":"float32","tags":["continuous","item"]},
+  {"name":"label","dtype":"float32","tags":["target"]}]})";
+const char* const kModels[] = {
+    R"({"version":1,"kind":"popularity","item":"item","recency":{"half_life_events":50}})",
+    R"({"version":1,"kind":"item_knn","item":"item","user":"user","history":"history","neighbors":4,"shrink":1})",
+    R"({"version":1,"kind":"ials","item":"item","user":"user","history":"history","dim":4,"epochs":3,"seed":7})",
+    R"({"version":1,"kind":"two_tower","item":"item","dim":4,"embedding_dim":4,"hidden":[6],"batch":10,"epochs":3,
+        "learning_rate":0.02,"item_bias":false,"user_features":["history","age"],"item_features":["item","year"],
+        "seed":5})",
+    R"({"version":1,"kind":"dlrm","label":"label","dim":4,"bottom":[6,4],"top":[6],"batch":10,"epochs":3,
+        "optimizer":"adagrad","user_features":["history","age"],"item_features":["item","year"],"seed":6})"};
+
+class Specs : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_EQ(gyr_runtime_create(nullptr, &runtime_, &err_), GYR_OK) << err_.message; }
+  void TearDown() override { gyr_runtime_destroy(runtime_); }
+
+  // How many mutants were refused.
+  template <class H>
+  int sweep(const char* function, const std::string& text,
+            const std::function<gyr_status(const char*, H**, gyr_error*)>& create, void (*destroy)(H*)) {
+    int refused = 0;
+    H* none = reinterpret_cast<H*>(this);
+    auto try_one = [&](const std::string& spec, const std::string& where) {
+      H* made = none;
+      err_.message[0] = 0;
+      gyr_status s = create(spec.c_str(), &made, &err_);
+      gyr::test::expect_in_contract(function, s);
+      if (s == GYR_OK) return destroy(made);
+      refused++;
+      EXPECT_EQ(made, none) << where;
+      EXPECT_TRUE(s == GYR_E_INVALID_ARGUMENT || s == GYR_E_FORMAT_TOO_NEW || s == GYR_E_UNSUPPORTED)
+          << where << ": " << gyr_status_name(s) << ": " << err_.message << "\n"
+          << spec;
+      EXPECT_GT(std::strlen(err_.message), 4u) << where;
+    };
+    H* made = none;
+    EXPECT_EQ(create(text.c_str(), &made, &err_), GYR_OK) << err_.message;
+    if (made != none) destroy(made);
+    gyr::test::for_each_mutant(text, try_one);
+    return refused;
+  }
+
+  gyr_runtime* runtime_ = nullptr;
+  gyr_error err_ = GYR_ERROR_INIT;
+};
+
+TEST_F(Specs, Workflow) {
+  auto create = [&](const char* s, gyr_workflow** out, gyr_error* e) {
+    return gyr_workflow_create(runtime_, s, out, e);
+  };
+  EXPECT_GT(sweep<gyr_workflow>("gyr_workflow_create", kGraph, create, gyr_workflow_destroy), 1000);
+}
+
+TEST_F(Specs, Table) {
+  auto create = [&](const char* s, gyr_table** out, gyr_error* e) { return gyr_table_create(runtime_, s, out, e); };
+  EXPECT_GT(sweep<gyr_table>("gyr_table_create", kTable, create, gyr_table_destroy), 100);
+}
+
+TEST_F(Specs, Monitor) {
+  auto create = [&](const char* s, gyr_monitor** out, gyr_error* e) { return gyr_monitor_create(runtime_, s, out, e); };
+  EXPECT_GT(sweep<gyr_monitor>("gyr_monitor_create", kMonitor, create, gyr_monitor_destroy), 100);
+}
+
+TEST_F(Specs, Trainers) {
+  for (const char* model : kModels) {
+    auto create = [&](const char* s, gyr_trainer** out, gyr_error* e) {
+      return gyr_trainer_create(runtime_, s, kSchema, out, e);
+    };
+    EXPECT_GT(sweep<gyr_trainer>("gyr_trainer_create", model, create, gyr_trainer_destroy), 40);
+    auto of_schema = [&](const char* s, gyr_trainer** out, gyr_error* e) {
+      return gyr_trainer_create(runtime_, model, s, out, e);
+    };
+    EXPECT_GT(sweep<gyr_trainer>("gyr_trainer_create", kSchema, of_schema, gyr_trainer_destroy), 100);
+  }
+}
+
+}  // namespace
