@@ -228,11 +228,12 @@ void Graph::compute(Runtime* runtime) {
     for (uint32_t j = 0; j < width; j++) {
       uint32_t target = new_links_[i * width + j];
       if (target != kNone) edits_.push_back({target, group_[i]});
-      // A moved node's old neighbours lose their way through it: offer them each other.
+      // A moved node's old neighbours lose their way through it: offer them each other. Links of a file may repeat
+      // one: not itself.
       uint32_t old = old_links_[i * width + j];
       if (old == kNone) continue;
       for (uint32_t k = 0; k < width && old_links_[i * width + k] != kNone; k++)
-        if (k != j) edits_.push_back({old, old_links_[i * width + k]});
+        if (old_links_[i * width + k] != old) edits_.push_back({old, old_links_[i * width + k]});
     }
   // Members of the group get their own new links only.
   std::erase_if(edits_,
