@@ -221,6 +221,9 @@ class JsonBuilder {
 };
 
 Result<Json> parse_json(std::string_view text, const char* component) {
+  // The tokenizer takes a NUL for the end and would not look at what follows.
+  if (size_t at = text.find('\0'); at != std::string_view::npos)
+    return fail(GYR_E_INVALID_ARGUMENT, component, "not valid JSON: byte %zu is NUL", at);
   JsonBuilder builder;
   if (nlohmann::json::sax_parse(text.begin(), text.end(), &builder)) return std::move(builder.root);
   return fail(GYR_E_INVALID_ARGUMENT, component, "not valid JSON: %s", builder.error.c_str());

@@ -138,6 +138,15 @@ TEST(Json, ReadsByTypeAndRange) {
   EXPECT_STREQ(SpecReader(unknown, "", "test").finish().message(), "zzzzzzzzzzzz: unknown key");
 }
 
+TEST(Json, RefusesWhatFollowsANul) {
+  for (std::string_view text :
+       {std::string_view("{}\0", 3), std::string_view("[1,\0", 4), std::string_view("\"\0\"", 3)}) {
+    Status status = std::move(parse_json(text, "test").status());
+    EXPECT_EQ(status.code(), GYR_E_INVALID_ARGUMENT);
+    EXPECT_NE(std::string(status.message()).find("NUL"), std::string::npos) << status.message();
+  }
+}
+
 TEST(Json, RefusesDeepNestingAndGarbage) {
   EXPECT_EQ(parse_json(std::string(100000, '['), "test").status().code(), GYR_E_INVALID_ARGUMENT);
   EXPECT_EQ(parse_json("{\"a\":", "test").status().code(), GYR_E_INVALID_ARGUMENT);
