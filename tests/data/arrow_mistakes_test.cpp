@@ -83,6 +83,62 @@ TEST_F(ArrowMistakes, Schemas) {
   unnamed.release(&unnamed);
 }
 
+TEST_F(ArrowMistakes, Arrays) {
+  auto refused_array = [](ArrowSchema column, ArrowArray values, const std::function<void(ArrowArray*)>& spoil,
+                          const char* part) {
+    ArrowSchema s = schema("+s", "", {column});
+    ArrowArray batch = array(values.length, {{}}, {values});
+    ArrowArray kept = *batch.children[0];
+    spoil(batch.children[0]);
+    Batch out;
+    Status status = import_batch(s, batch, &out);
+    EXPECT_EQ(status.code(), GYR_E_CORRUPT) << part;
+    EXPECT_NE(std::string(status.message()).find(part), std::string::npos) << status.message();
+    *batch.children[0] = kept;
+    s.release(&s);
+    batch.release(&batch);
+  };
+  auto leave = [](ArrowArray*) {};
+  auto ints = [](int64_t n) { return array(n, {{}, bytes(std::vector<int32_t>(size_t(n) + 1))}); };
+  auto list = [] { return schema("+l", "x", {schema("i", "item")}); };
+  auto lists = [&](ArrowArray child) { return array(1, {{}, bytes(std::vector<int32_t>{0, 1})}, {child}); };
+  refused_array(
+      list(), lists(ints(1)), [](ArrowArray* a) { a->children = nullptr; }, "children is NULL");
+  refused_array(list(), lists(array(1, {{}})), leave, "wrong number of buffers");
+  refused_array(list(), lists(array(1, {{}, {}})), leave, "data buffer is NULL");
+  refused_array(list(), array(1, {{}, {}}, {ints(1)}), leave, "list offsets are NULL");
+  // What a null list hides is checked, too.
+  refused_array(schema("+l", "x", {schema("u", "item")}),
+                array(2, {testing::bits({1, 0}), bytes(std::vector<int32_t>{0, 1, 2})},
+                      {array(2, {{}, bytes(std::vector<int32_t>{0, 1, 2}), testing::text("\xff\xff")})}),
+                leave, "not UTF-8");
+  auto dictionary = [](const char* index) { return schema(index, "x", {}, {schema("u", "")}); };
+  auto words = [](testing::Bytes text) { return array(1, {{}, bytes(std::vector<int32_t>{0, 1}), text}); };
+  refused_array(dictionary("i"), array(1, {{}, bytes(std::vector<int32_t>{0})}, {}, {words(testing::text("\xff"))}),
+                leave, "not UTF-8");
+  refused_array(dictionary("i"), array(1, {{}, bytes(std::vector<int32_t>{0})}, {}, {array(1, {{}})}), leave,
+                "wrong number of buffers");
+  for (auto [index, size] : {std::pair{"c", 1}, {"C", 1}, {"s", 2}, {"S", 2}, {"i", 4}, {"I", 4}, {"l", 8}, {"L", 8}})
+    refused_array(dictionary(index), array(1, {{}, testing::Bytes(size_t(size), 9)}, {}, {words(testing::text("a"))}),
+                  leave, "dictionary index is out of range");
+  refused_array(schema("u", "x"), array(1, {{}, bytes(std::vector<int32_t>{0, 1})}), leave, "number of buffers");
+  refused_array(schema("U", "x"), array(1, {{}, bytes(std::vector<int64_t>{0, INT64_MAX}), testing::text("a")}), leave,
+                "do not rise");
+  auto views = [](std::vector<testing::Bytes> more) {
+    std::vector<testing::Bytes> buffers{{}, testing::Bytes(16)};
+    buffers.insert(buffers.end(), more.begin(), more.end());
+    return array(1, buffers);
+  };
+  refused_array(schema("vu", "x"), views({testing::text("data"), {}}), leave, "sizes of the view buffers are missing");
+  refused_array(schema("vu", "x"), views({{}, bytes(std::vector<int64_t>{4})}), leave, "view buffer 0 is NULL");
+  ArrowSchema s = schema("+s", "", {schema("i", "x")});
+  ArrowArray none = array(1, {{}, {}}, {ints(1)});
+  Batch out;
+  EXPECT_EQ(import_batch(s, none, &out).code(), GYR_E_CORRUPT);  // a struct has one buffer
+  none.release(&none);
+  s.release(&s);
+}
+
 TEST_F(ArrowMistakes, Producers) {
   auto opened = [](const std::function<void(ArrowArrayStream*)>& spoil) {
     ArrowArrayStream s = stream(schema("+s", "", {schema("i", "x")}), {});
