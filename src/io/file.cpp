@@ -49,7 +49,7 @@ int above_stdio(int fd) {
 std::string folder_of(const std::string& path) {
   size_t slash = path.find_last_of('/');
   if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
+  return path.substr(0, std::max<size_t>(slash, 1));  // "/x" lies in "/"
 }
 
 // Unique in this host: process, time and a counter; O_EXCL catches the rest.
@@ -76,8 +76,9 @@ Status follow_dangling(std::string* path) {
     auto length = system_call({FileOp::kLookUp, path->c_str()},
                               [&](size_t) { return ::readlink(path->c_str(), to, sizeof to); });
     if (length < 0) return errno == EINVAL || errno == ENOENT ? Status() : io_error("read the link", *path);
-    std::string_view name(to, size_t(length));
-    *path = name.starts_with('/') ? std::string(name) : folder_of(*path) + "/" + std::string(name);
+    std::string target(to, size_t(length));
+    if (!target.starts_with('/')) target.insert(0, folder_of(*path) + "/");
+    *path = std::move(target);
   }
 }
 

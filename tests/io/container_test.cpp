@@ -184,7 +184,7 @@ TEST(Container, ForgedFiles) {
   EXPECT_EQ(Forged().header<uint32_t>(12, 128).parse(), GYR_E_CORRUPT);  // size of the header
   EXPECT_EQ(Forged().entry<char>(0, 0, '\n').parse(), GYR_E_CORRUPT);
   EXPECT_EQ(Forged().entry<char>(0, 208, '\n').parse(), GYR_E_CORRUPT);  // kind
-  Forged hole;  // between the last section and the table
+  Forged hole;                                                           // between the last section and the table
   uint64_t table = 0;
   std::memcpy(&table, &hole.bytes[32], 8);
   hole.bytes.insert(hole.bytes.begin() + long(table), 64, 0);
@@ -232,6 +232,16 @@ TEST_F(ContainerFile, ModeAndTargets) {
   EXPECT_TRUE(fs::is_symlink(folder_ + "/twice"));
   EXPECT_TRUE(fs::is_symlink(folder_ + "/dangling"));
   EXPECT_TRUE(fs::is_regular_file(folder_ + "/made/late"));
+  ASSERT_EQ(symlink((folder_ + "/made/whole").c_str(), (folder_ + "/absolute").c_str()), 0);
+  ASSERT_TRUE(w.save(folder_ + "/absolute").ok());
+  EXPECT_TRUE(fs::is_regular_file(folder_ + "/made/whole"));
+  fs::path here = fs::current_path();
+  fs::current_path(folder_ + "/made");
+  EXPECT_TRUE(w.save("without a folder").ok());
+  fs::current_path(here);
+  EXPECT_TRUE(fs::is_regular_file(folder_ + "/made/without a folder"));
+  EXPECT_FALSE(w.save("/proc/cannot be made here").ok());
+  EXPECT_FALSE(w.save("/").ok());
   Status s = w.save(folder_ + "/missing/x");
   EXPECT_EQ(s.code(), GYR_E_IO);
   EXPECT_EQ(s.info()->os_errno, ENOENT);

@@ -2,6 +2,7 @@
 // caller's argument, and a file of another kind is not a missing one.
 #include "io/container.h"
 #include "tests/iofault/objects.h"
+#include "tests/support/mutants.h"
 
 namespace gyr::test {
 namespace {
@@ -52,6 +53,18 @@ TEST_F(Stored, ADamagedManifestIsCorrupt) {
     EXPECT_EQ(open_with(bad), GYR_E_CORRUPT) << bad << ": " << o_.err.message;
   for (size_t size = 0; size < manifest_.size(); size += 7)
     ASSERT_EQ(open_with(manifest_.substr(0, size)), GYR_E_CORRUPT) << size << ": " << o_.err.message;
+}
+
+TEST_F(Stored, EveryMistakeInAManifest) {
+  int refused = 0, taken = 0;
+  for_each_mutant(manifest_, [&](const std::string& manifest, const std::string& where) {
+    gyr_status s = open_with(manifest);
+    ASSERT_TRUE(s == GYR_OK || s == GYR_E_CORRUPT || s == GYR_E_FORMAT_TOO_NEW)
+        << where << ": " << gyr_status_name(s) << ": " << o_.err.message;
+    (s == GYR_OK ? taken : refused)++;
+  });
+  EXPECT_GT(refused, 500);
+  EXPECT_GT(taken, 10);  // metadata
 }
 
 TEST_F(Stored, AManifestThatDoesNotFitItsFileIsCorrupt) {
