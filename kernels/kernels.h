@@ -46,6 +46,10 @@ struct Ops {
   void (*syr_upper)(float alpha, const float* x, float* a, size_t n);
   // Same for rows picked by number: a += alpha * sum_i rows[at_i] rows[at_i]^T, b += beta * sum_i rows[at_i].
   void (*syrk_rows_upper)(float alpha, const float* rows, const uint32_t* at, size_t n, size_t dim, float* a);
+  // Solves a * x = b for a symmetric positive definite a[n, n], of which the upper triangle is read and overwritten by
+  // its Cholesky factor (Golub & Van Loan, Matrix Computations, 4.2); the lower one is scratch. x holds b on entry.
+  // False: a is not positive definite or not finite; x is then unspecified.
+  bool (*solve_positive_definite)(float* a, float* x, size_t n);
 
   // DLRM dot interaction (Naumov et al. 2019): vectors [f, dim] back to back; out = strict upper triangle of the Gram
   // matrix, row-major, f(f-1)/2 values.

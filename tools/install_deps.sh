@@ -3,7 +3,7 @@
 # are in docs/dependencies.md.
 set -eu
 build="g++ cmake ninja-build pkg-config ccache python3 python3-venv ca-certificates
-  libopenblas-serial-dev liblz4-dev libhwy-dev nlohmann-json3-dev libxxhash-dev"
+  liblz4-dev libhwy-dev nlohmann-json3-dev libxxhash-dev"
 test="abigail-tools libomp-14-dev libopenblas0-pthread locales libgtest-dev gcovr clang libclang-rt-14-dev git binutils"
 case ${1:-} in
   build) wanted=$build ;;

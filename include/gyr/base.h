@@ -8,7 +8,7 @@
  *  - An @return lists what a function may answer, but for these, which any function may:
  *      INVALID_ARGUMENT    a pointer that must not be NULL is, or a struct_size is wrong; the message names it
  *      OPTIONS_TOO_NEW     an input struct has fields that this library does not know
- *      INVALID_HANDLE      a handle is NULL, destroyed or of another type
+ *      INVALID_HANDLE      a handle is NULL, of another type, or destroyed (as far as freed memory tells)
  *      FORKED              a handle's runtime was created before a fork()
  *      OUT_OF_MEMORY       an allocation failed
  *      RESOURCE_EXHAUSTED  on a handle: the runtime's memory_budget would be exceeded
@@ -114,7 +114,7 @@ GYR_API const char *gyr_status_name(gyr_status status) GYR_NOEXCEPT;
 GYR_API uint32_t gyr_version(void) GYR_NOEXCEPT;
 
 /** Build facts as JSON text: version, compiler, SIMD levels built in and in use, file format version.
- * @return static NUL-terminated JSON
+ * @return static NUL-terminated JSON; {} where memory is too short for the first call of a thread
  * @ownership static
  * @threadsafe any
  * @blocking no

@@ -41,6 +41,7 @@ void gemm_tn(const float* a, const float* b, float* c, size_t m, size_t k, size_
 void gemm_nt(const float* a, const float* b, float* c, size_t m, size_t k, size_t n, bool add);
 void syr_upper(float alpha, const float* x, float* a, size_t n);
 void syrk_rows_upper(float alpha, const float* rows, const uint32_t* at, size_t n, size_t dim, float* a);
+bool solve_positive_definite(float* a, float* x, size_t n);
 void interact(const float* vectors, size_t f, size_t dim, float* out);
 void softmax(float* x, size_t n);
 void sigmoid(float* x, size_t n);

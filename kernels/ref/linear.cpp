@@ -116,6 +116,27 @@ void syrk_rows_upper(float alpha, const float* rows, const uint32_t* at, size_t 
   for (size_t i = 0; i < n; ++i) syr_upper(alpha, rows + at[i] * dim, a, dim);
 }
 
+bool solve_positive_definite(float* a, float* x, size_t n) {
+  for (size_t k = 0; k < n; ++k) {
+    float* row = a + k * n;
+    for (size_t p = 0; p < k; ++p) {
+      for (size_t j = k; j < n; ++j) row[j] -= a[p * n + k] * a[p * n + j];
+    }
+    if (!(row[k] > 0) || !std::isfinite(row[k])) return false;
+    const float root = std::sqrt(row[k]);
+    for (size_t j = k; j < n; ++j) row[j] /= root;
+  }
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t p = 0; p < i; ++p) x[i] -= a[p * n + i] * x[p];
+    x[i] /= a[i * n + i];
+  }
+  for (size_t i = n; i-- > 0;) {
+    for (size_t j = i + 1; j < n; ++j) x[i] -= a[i * n + j] * x[j];
+    x[i] /= a[i * n + i];
+  }
+  return true;
+}
+
 void interact(const float* vectors, size_t f, size_t dim, float* out) {
   for (size_t i = 0; i < f; ++i) {
     for (size_t j = i + 1; j < f; ++j) *out++ = dot(vectors + i * dim, vectors + j * dim, dim);

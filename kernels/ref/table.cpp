@@ -6,11 +6,27 @@ namespace gyr::kernels {
 
 const Ops& ref() {
   namespace r = reference;
-  static constexpr Ops kOps = {"ref",         r::dot,       r::l2_squared,  r::axpy,
-                               r::scale,      r::dot_rows,  r::l2_rows,     r::dot_rows_at,
-                               r::l2_rows_at, r::pool_rows, r::gemm_packed, r::gemm_nn,
-                               r::gemm_tn,    r::gemm_nt,   r::syr_upper,   r::syrk_rows_upper,
-                               r::interact,   r::softmax,   r::sigmoid,     r::adagrad,
+  static constexpr Ops kOps = {"ref",
+                               r::dot,
+                               r::l2_squared,
+                               r::axpy,
+                               r::scale,
+                               r::dot_rows,
+                               r::l2_rows,
+                               r::dot_rows_at,
+                               r::l2_rows_at,
+                               r::pool_rows,
+                               r::gemm_packed,
+                               r::gemm_nn,
+                               r::gemm_tn,
+                               r::gemm_nt,
+                               r::syr_upper,
+                               r::syrk_rows_upper,
+                               r::solve_positive_definite,
+                               r::interact,
+                               r::softmax,
+                               r::sigmoid,
+                               r::adagrad,
                                r::adam};
   return kOps;
 }

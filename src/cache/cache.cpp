@@ -250,11 +250,9 @@ Result<std::shared_ptr<Cache>> Cache::load(std::shared_ptr<Runtime> runtime, con
       too_sparse_for_a_file(o.capacity, keys.size()))
     return fail(GYR_E_CORRUPT, "cache", "saved cache \"%.*s\": sizes contradict each other", int(name.size()),
                 name.data());
-  auto corrupt = [](const Status& s) { return fail(GYR_E_CORRUPT, "cache", "saved cache: %s", s.message()); };
   auto made = create(std::move(runtime), o);
-  if (!made.ok()) return corrupt(made.status());
-  Status put = (*made)->put(keys.data(), values.data(), keys.size());
-  if (!put.ok()) return corrupt(put);
+  if (!made.ok()) return std::move(made.status()).in_file("saved cache");
+  GYR_TRY((*made)->put(keys.data(), values.data(), keys.size()).in_file("saved cache"));
   gyr_cache_info info{};
   (*made)->fill_info(&info);
   if (info.rows != keys.size()) return fail(GYR_E_CORRUPT, "cache", "saved cache: keys repeat");

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <mutex>
 
+#include "base/thread_storage.h"
 #include "device/backend.h"
 #include "exec/simd.h"
 #include "io/container.h"
@@ -37,6 +38,7 @@ void fill() {
 extern "C" {
 
 GYR_API const char* gyr_build_info(void) noexcept {
+  if (!gyr::have_thread_storage()) return "{}";
   try {
     std::call_once(once, fill);
   } catch (...) {

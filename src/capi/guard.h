@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "base/fp_mode.h"
+#include "base/host_thread.h"
 #include "base/math.h"
 #include "base/thread_storage.h"
 
@@ -32,7 +32,7 @@ inline gyr_status report(gyr_error* err, gyr_status code, const ErrorInfo* info,
 
 template <class Body>
 gyr_status guard(gyr_error* err, const char* component, Body&& body) noexcept {
-  FpMode mode;
+  HostThread borrowed;
   if (!have_thread_storage()) return report(err, GYR_E_OUT_OF_MEMORY, nullptr, component, "out of memory");
   try {
     Status s = body();

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/host_thread.h"
 #include "exec/runtime.h"
 #include "exec/task.h"
 
@@ -58,6 +59,7 @@ H* make_handle(std::shared_ptr<Runtime> runtime, std::shared_ptr<T> impl) {
 template <class H>
 void destroy(H* handle) noexcept {
   if (!handle || handle->magic != H::kMagic) return;
+  HostThread borrowed;  // the last reference joins threads
   handle->magic = 0;
   delete handle;
 }

@@ -1,7 +1,7 @@
 #include <cerrno>
 #include <exception>
 
-#include "base/fp_mode.h"
+#include "base/host_thread.h"
 #include "base/thread_storage.h"
 #include "data/arrow.h"
 
@@ -36,7 +36,7 @@ int errno_of(const Status& s) {
 // The consumer is C: nothing may be thrown past here.
 template <class Body>
 int call(ArrowArrayStream* stream, Body&& body) noexcept {
-  FpMode mode;
+  HostThread borrowed;
   if (!have_thread_storage()) return ENOMEM;
   auto* state = static_cast<StreamState*>(stream->private_data);
   try {
@@ -84,6 +84,7 @@ const char* get_last_error(ArrowArrayStream* stream) {
 }
 
 void release_stream(ArrowArrayStream* stream) {
+  HostThread borrowed;
   delete static_cast<StreamState*>(stream->private_data);
   stream->release = nullptr;
 }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -276,7 +277,37 @@ Result<Mapping> Mapping::map(const File& file, uint64_t size) {
   return mapping;
 }
 
+namespace {
+
+// A write beyond RLIMIT_FSIZE sends this thread SIGXFSZ, which ends the process of a host that did not expect it. EFBIG
+// says the same.
+class HoldFileSizeSignal {
+ public:
+  HoldFileSizeSignal() {
+    sigemptyset(&only_);
+    sigaddset(&only_, SIGXFSZ);
+    sigset_t pending;
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &only_, &before_);
+    ours_ = !sigismember(&pending, SIGXFSZ) && !sigismember(&before_, SIGXFSZ);
+  }
+  ~HoldFileSizeSignal() {
+    const timespec now{};
+    while (ours_ && sigtimedwait(&only_, nullptr, &now) == SIGXFSZ) {
+    }
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  HoldFileSizeSignal(const HoldFileSizeSignal&) = delete;
+
+ private:
+  sigset_t only_, before_;
+  bool ours_;
+};
+
+}  // namespace
+
 Status atomic_save(const std::string& path, std::span<const std::span<const uint8_t>> parts) {
+  HoldFileSizeSignal held;
   GYR_ASSIGN(SaveTarget target, resolve(path));
   std::string folder = folder_of(target.path), temporary;
   auto filled = fill_unnamed(target, folder, parts, &temporary);

@@ -9,7 +9,6 @@
 
 #include "base/clock.h"
 #include "base/knobs.h"
-#include "base/lapack.h"
 #include "base/random.h"
 #include "kernels/kernels.h"
 #include "model/history_model.h"
@@ -44,7 +43,7 @@ bool solve(const Floats& factors, const float* gram, std::span<const uint32_t> p
   ops.syrk_rows_upper(1.0f, factors.data(), positives.data(), positives.size(), dim, a);
   std::fill(x, x + dim, 0.0f);
   for (uint32_t i : positives) ops.axpy(1.0f, factors.data() + size_t(i) * dim, x, dim);
-  return solve_positive_definite(a, x, dim);
+  return ops.solve_positive_definite(a, x, dim);
 }
 
 }  // namespace ials

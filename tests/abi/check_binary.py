@@ -35,9 +35,8 @@ NEVER = set("""
   __register_atfork fesetround fesetenv feenableexcept stdin stdout stderr printf __printf_chk puts putchar perror socket
   connect strtod atof sscanf __isoc99_sscanf __isoc23_sscanf
 """.split())
-# OpenBLAS, linked in for two LAPACK calls, brings these in code that does not run here (tests/host checks that nothing
-# is written); strtod and localeconv come with the JSON tokenizer, whose numbers we read again (base/json.cpp).
-EXCUSED = {"exit", "perror", "puts", "__printf_chk", "__isoc99_sscanf", "stderr", "strtod", "localeconv"}
+# They come with the JSON tokenizer, whose numbers we read again (base/json.cpp).
+EXCUSED = {"strtod", "localeconv"}
 problems = []
 
 
@@ -108,9 +107,9 @@ def check_shape(dynamic):
         problems.append("a segment is writable and executable")
 
 
-# Load and exit: gcc's frame_dummy and __do_global_dtors_aux, and OpenBLAS's choice of kernels with its counterpart.
-AT_LOAD = {"frame_dummy", "gotoblas_init"}
-AT_EXIT = {"__do_global_dtors_aux", "gotoblas_quit"}
+# gcc's own.
+AT_LOAD = {"frame_dummy"}
+AT_EXIT = {"__do_global_dtors_aux"}
 
 
 def check_constructors():

@@ -79,6 +79,12 @@ static gyr_status make_table(void) {
   return status;
 }
 
+static gyr_status make_info(void) {
+  const char* info = g.build_info();
+  left = LONG_MAX / 2;
+  return strcmp(info, "{}") ? GYR_OK : GYR_E_OUT_OF_MEMORY;
+}
+
 typedef struct attempt {
   gyr_status (*make)(void);
   long bytes;
@@ -115,6 +121,7 @@ int main(int argc, char** argv) {
   if (argc != 2 || dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD)) return 2;
   void* library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
   if (!library || load_api(library, &g)) return 2;
+  sweep("gyr_build_info", make_info);
   sweep("gyr_runtime_create", make_runtime);
   if (g.runtime_create(NULL, &runtime, NULL) != GYR_OK) return 2;
   sweep("gyr_table_create", make_table);

@@ -304,7 +304,6 @@ TEST_F(ContainerFile, DiskFullKeepsTheOldFile) {
   pid_t child = fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
-    signal(SIGXFSZ, SIG_IGN);
     rlimit limit{100000, 100000};
     setrlimit(RLIMIT_FSIZE, &limit);
     Status s = big.save(path_);

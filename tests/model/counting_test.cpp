@@ -3,7 +3,7 @@
 #include <map>
 #include <set>
 
-#include "base/lapack.h"
+#include "kernels/kernels.h"
 #include "model/ials.h"
 #include "tests/model/common.h"
 
@@ -189,12 +189,12 @@ TEST(Ials, CholeskySolvesOrRefuses) {
         if (j >= i) a[i * n + j] = float(full[i][j]);  // the lower triangle is never read
       }
     std::vector<double> expected = solve(full, std::vector<double>(x.begin(), x.end()));
-    ASSERT_TRUE(solve_positive_definite(a.data(), x.data(), n));
+    ASSERT_TRUE(::gyr::kernels::best().solve_positive_definite(a.data(), x.data(), n));
     for (size_t i = 0; i < n; i++) EXPECT_NEAR(x[i], expected[i], 1e-3) << n;
   }
   std::vector<float> x(2, 1.0f);
   for (std::vector<float> bad : {std::vector<float>{1, 2, 0, 1}, {0, 0, 0, 1}, {1, 0, 0, NAN}, {INFINITY, 0, 0, 1}})
-    EXPECT_FALSE(solve_positive_definite(bad.data(), x.data(), 2));
+    EXPECT_FALSE(::gyr::kernels::best().solve_positive_definite(bad.data(), x.data(), 2));
 }
 
 struct Oracle {
