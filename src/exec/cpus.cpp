@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
+#include <charconv>
 #include <cstdlib>
 #include <set>
 #include <string_view>
@@ -37,21 +37,29 @@ uint32_t to_cpus(long long quota, long long period) {
   return uint32_t(std::clamp<long long>(cpus, 1, 1 << 20));
 }
 
+// The number at the start of a text, which loses it; false where there is none ("max").
+bool take_number(std::string_view* text, long long* out) {
+  size_t begin = std::min(text->find_first_not_of(" \n"), text->size());
+  auto [end, failed] = std::from_chars(text->data() + begin, text->data() + text->size(), *out);
+  text->remove_prefix(size_t(end - text->data()));
+  return failed == std::errc();
+}
+
 uint32_t v2_quota(const std::string& folder) {
   auto text = read_text(folder + "/cpu.max", 128);
+  if (!text.ok()) return 0;
+  std::string_view rest = *text;  // "max 100000"
   long long quota, period;
-  if (!text.ok() || std::sscanf(text->c_str(), "%lld %lld", &quota, &period) != 2) return 0;  // "max 100000"
-  return to_cpus(quota, period);
+  return take_number(&rest, &quota) && take_number(&rest, &period) ? to_cpus(quota, period) : 0;
 }
 
 uint32_t v1_quota(const std::string& folder) {
   auto quota_text = read_text(folder + "/cpu.cfs_quota_us", 128);
   auto period_text = read_text(folder + "/cpu.cfs_period_us", 128);
+  if (!quota_text.ok() || !period_text.ok()) return 0;
+  std::string_view first = *quota_text, second = *period_text;
   long long quota, period;
-  if (!quota_text.ok() || !period_text.ok() || std::sscanf(quota_text->c_str(), "%lld", &quota) != 1 ||
-      std::sscanf(period_text->c_str(), "%lld", &period) != 1)
-    return 0;
-  return to_cpus(quota, period);
+  return take_number(&first, &quota) && take_number(&second, &period) ? to_cpus(quota, period) : 0;
 }
 
 // The tightest limit from `path` up to the mount point. In a container the path may be the outer one and not exist
