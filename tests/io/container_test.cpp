@@ -110,7 +110,8 @@ TEST(Container, WriterRefusesBadSections) {
   ContainerWriter w;
   EXPECT_TRUE(w.add("a", "KIND", {}).ok());
   EXPECT_EQ(w.add("a", "KIND", {}).code(), GYR_E_ALREADY_EXISTS);
-  for (std::string name : {std::string(), std::string(208, 'x'), std::string("a\nb"), std::string("a\0b", 3)})
+  for (std::string name :
+       {std::string(), std::string(208, 'x'), std::string("a\nb"), std::string("a\0b", 3), std::string("a\x7f")})
     EXPECT_EQ(w.add(name, "KIND", {}).code(), GYR_E_INVALID_ARGUMENT);
   EXPECT_TRUE(w.add(std::string(207, 'x'), "KIND", {}).ok());
   EXPECT_TRUE(w.add("nothing to pack", "KIND", {}, Codec::kLz4).ok());
@@ -184,7 +185,10 @@ TEST(Container, ForgedFiles) {
   EXPECT_EQ(Forged().header<uint32_t>(12, 128).parse(), GYR_E_CORRUPT);  // size of the header
   EXPECT_EQ(Forged().entry<char>(0, 0, '\n').parse(), GYR_E_CORRUPT);
   EXPECT_EQ(Forged().entry<char>(0, 208, '\n').parse(), GYR_E_CORRUPT);  // kind
-  Forged hole;                                                           // between the last section and the table
+  std::array<char, 208> endless;
+  endless.fill('x');
+  EXPECT_EQ(Forged().entry(0, 0, endless).parse(), GYR_E_CORRUPT);
+  Forged hole;  // between the last section and the table
   uint64_t table = 0;
   std::memcpy(&table, &hole.bytes[32], 8);
   hole.bytes.insert(hole.bytes.begin() + long(table), 64, 0);
@@ -314,6 +318,35 @@ TEST_F(ContainerFile, DiskFullKeepsTheOldFile) {
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
   EXPECT_EQ(slurp(), before);
   EXPECT_EQ(files(), 1u);
+}
+
+// SIGXFSZ is the host's when it has it blocked, or one is waiting already; otherwise it never comes.
+TEST_F(ContainerFile, TheFileSizeSignalStaysTheHosts) {
+  ContainerWriter big;
+  ASSERT_TRUE(big.add("big", "BIG1", noise(1 << 20, 2)).ok());
+  for (bool blocked : {false, true})
+    for (bool waiting : {false, true}) {
+      if (waiting && !blocked) continue;  // it would have come
+      pid_t child = fork();
+      if (child == 0) {
+        sigset_t only, mask, pending;
+        sigemptyset(&only);
+        sigaddset(&only, SIGXFSZ);
+        if (blocked) sigprocmask(SIG_BLOCK, &only, nullptr);
+        if (waiting) raise(SIGXFSZ);
+        rlimit limit{100000, 100000};
+        setrlimit(RLIMIT_FSIZE, &limit);
+        Status s = big.save(path_);
+        sigpending(&pending);
+        sigprocmask(SIG_BLOCK, nullptr, &mask);
+        if (s.code() != GYR_E_IO || s.info()->os_errno != EFBIG) _exit(1);
+        if (sigismember(&pending, SIGXFSZ) != blocked) _exit(2);
+        _exit(sigismember(&mask, SIGXFSZ) == blocked ? 0 : 3);
+      }
+      int status;
+      ASSERT_EQ(waitpid(child, &status, 0), child);
+      EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status << ", blocked " << blocked;
+    }
 }
 
 }  // namespace

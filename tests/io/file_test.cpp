@@ -32,6 +32,19 @@ TEST_F(FileTest, WhatIsNoRegularFileIsRefusedAtOnce) {
   alarm(0);
 }
 
+TEST_F(FileTest, CreatesAndReadsNoMoreThanItShould) {
+  std::string path = folder_ + "/text";
+  {
+    auto made = File::create_new(path, 0600);
+    ASSERT_TRUE(made.ok());
+    ASSERT_TRUE(made->write(std::vector<uint8_t>{'l', 'o', 'n', 'g'}).ok());
+  }
+  EXPECT_EQ(File::create_new(path, 0600).status().code(), GYR_E_ALREADY_EXISTS);
+  EXPECT_EQ(*read_text(path), "long");
+  EXPECT_EQ(*read_text(path, 2), "lo");
+  EXPECT_EQ(read_text(folder_ + "/none").status().code(), GYR_E_NOT_FOUND);
+}
+
 // A descriptor 2 of ours would receive whatever the host writes to its stderr.
 TEST_F(FileTest, StaysClearOfClosedStandardStreams) {
   pid_t child = fork();
