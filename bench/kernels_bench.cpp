@@ -1,9 +1,10 @@
-// Every kernel implementation of this CPU beside OpenBLAS (serial, the one the library links), in one run:
+// Every kernel implementation of this CPU beside OpenBLAS (serial), in one run:
 //   kernels_bench --benchmark_filter=gemm_packed
 // OpenBLAS runs the bare product where ours adds bias and ReLU, and sgemv where ours scores rows.
 #include <benchmark/benchmark.h>
 #include <cblas.h>
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 #include <string>
@@ -127,6 +128,34 @@ void ssyrk(size_t n, size_t dim, State& state) {
   flops(state, static_cast<double>(n * dim * (dim + 1)));
 }
 
+extern "C" {
+void spotrf_(const char* uplo, const int* n, float* a, const int* lda, int* info);
+void spotrs_(const char* uplo, const int* n, const int* nrhs, const float* a, const int* lda, float* b, const int* ldb,
+             int* info);
+}
+
+// Null ops: LAPACK of OpenBLAS. Copies the system each time, as iALS makes a new one for each user.
+void solve(const Ops* ops, size_t n, State& state) {
+  Floats a(n * n), b = values(n), left(n * n), x(n);
+  auto noise = values(n * n);
+  for (size_t i = 0; i < n; ++i)
+    for (size_t j = 0; j < n; ++j) a[i * n + j] = noise[std::min(i, j) * n + std::max(i, j)] + (i == j ? 2.0f * n : 0);
+  for (auto _ : state) {
+    left = a;
+    x = b;
+    if (ops != nullptr) {
+      benchmark::DoNotOptimize(ops->solve_positive_definite(left.data(), x.data(), n));
+    } else {
+      const int size = static_cast<int>(n), one = 1;
+      int info = 0;
+      spotrf_("L", &size, left.data(), &size, &info);
+      spotrs_("L", &size, &one, left.data(), &size, x.data(), &size, &info);
+    }
+    benchmark::DoNotOptimize(x.data());
+    benchmark::ClobberMemory();
+  }
+}
+
 void dot_rows(const Ops& ops, size_t n, size_t dim, State& state) {
   auto rows = values(n * dim), q = values(dim);
   Floats out(n);
@@ -206,6 +235,7 @@ int register_all() {
             [=](State& st) { ops != nullptr ? syrk_rows(*ops, n, dim, st) : ssyrk(n, dim, st); });
       }
     }
+    for (size_t n : {16, 32, 64, 128, 256}) add(label("solve", who, {n, n, 1}), [=](State& st) { solve(ops, n, st); });
     for (size_t n : {1000, 100000}) {
       add(label("dot_rows", who, {n, 64, 1}),
           [=](State& st) { ops != nullptr ? dot_rows(*ops, n, 64, st) : sgemv(n, 64, st); });
