@@ -101,6 +101,45 @@ TEST_F(Specs, Workflow) {
   EXPECT_GT(sweep<gyr_workflow>("gyr_workflow_create", kGraph, create, gyr_workflow_destroy), 1000);
 }
 
+TEST_F(Specs, Vocabularies) {
+  const char* graph = R"({"version":1,
+    "inputs":[{"name":"id","dtype":"int64"},{"name":"price","dtype":"float64"},{"name":"genre","dtype":"string"},
+              {"name":"seen","dtype":"int64","list":true},{"name":"flag","dtype":"bool"},{"name":"age","dtype":"float32"}],
+    "ops":[{"op":"Categorify","columns":["id","seen"],"joint":true,"vocabs":{"seen":[3,4]}},
+           {"op":"Categorify","columns":["price"],"vocabs":{"price":[1,2.5]}},
+           {"op":"Categorify","columns":["genre"],"vocabs":{"genre":["a","b"]}},
+           {"op":"Categorify","columns":["flag","age"],"freq_threshold":{"flag":1,"age":2},"num_buckets":{"age":3}}]})";
+  auto create = [&](const char* s, gyr_workflow** out, gyr_error* e) {
+    return gyr_workflow_create(runtime_, s, out, e);
+  };
+  EXPECT_GT(sweep<gyr_workflow>("gyr_workflow_create", graph, create, gyr_workflow_destroy), 500);
+  const std::pair<const char*, const char*> refused[] = {
+      {R"("columns":["id","seen"],"joint":true,"groups":[["id","seen"]])", "groups"},
+      {R"("columns":["id","seen"],"joint":true,"freq_threshold":{"id":2})", "freq_threshold"},
+      {R"("columns":["id","seen"],"joint":true,"max_size":{"id":9})", "max_size"},
+      {R"("columns":["id","seen"],"joint":true,"num_buckets":{"id":2})", "num_buckets"},
+      {R"("columns":["id","seen"],"joint":true,"vocabs":{"id":[1],"seen":[2]})", "vocabs"},
+      {R"("columns":["id"],"freq_threshold":2,"vocabs":{"id":[1]})", "vocabs"},
+      {R"("columns":["id"],"max_size":9,"vocabs":{"id":[1]})", "vocabs"},
+      {R"("columns":["id"],"vocabs":{"id":[1.5]})", "integers"},
+      {R"("columns":["id"],"vocabs":{"id":["a"]})", "integers"},
+      {R"("columns":["id"],"vocabs":{"id":7})", "list"},
+      {R"("columns":["id"],"vocabs":{"id":[1,1]})", "vocabs"},
+      {R"("columns":["price"],"vocabs":{"price":["a"]})", "numbers"},
+      {R"("columns":["genre"],"vocabs":{"genre":[1]})", "strings"},
+      {R"("columns":["id"],"vocabs":[1])", "vocabs"},
+      {R"("columns":["id"],"vocabs":{"price":[1]})", "not among"}};
+  for (auto& [op, word] : refused) {
+    std::string text = graph;
+    size_t at = text.find(R"("ops":[)") + 7;
+    text = text.substr(0, at) + R"({"op":"Categorify",)" + op + "}]}";
+    gyr_workflow* made = nullptr;
+    EXPECT_EQ(gyr_workflow_create(runtime_, text.c_str(), &made, &err_), GYR_E_INVALID_ARGUMENT) << op;
+    EXPECT_NE(std::string(err_.message).find(word), std::string::npos) << op << ": " << err_.message;
+    gyr_workflow_destroy(made);
+  }
+}
+
 TEST_F(Specs, Table) {
   auto create = [&](const char* s, gyr_table** out, gyr_error* e) { return gyr_table_create(runtime_, s, out, e); };
   EXPECT_GT(sweep<gyr_table>("gyr_table_create", kTable, create, gyr_table_destroy), 100);
