@@ -33,7 +33,7 @@ struct LeafMover {
           break;
         case Physical::kString: {
           size_t from = size_t(c->char_offsets[i]), size = size_t(c->char_offsets[i + 1]) - from;
-          std::memmove(c->chars.data() + byte, c->chars.data() + from, size);
+          if (size) std::memmove(c->chars.data() + byte, c->chars.data() + from, size);  // no text at all: NULL
           c->char_offsets[leaf] = int64_t(byte);
           byte += size;
           break;
