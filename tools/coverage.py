@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Branches that the tests take: the boundary, the files' layer and every reader must reach the floor, the rest is told.
 
-  cmake --preset coverage && cmake --build build/coverage && ctest --test-dir build/coverage
+  cmake --preset coverage && cmake --build build/coverage && GYR_SWEEP=brief ctest --test-dir build/coverage
   tools/coverage.py [--build build/coverage] [--missing FILE]    # exits 1 below the floor
 
 Branches that only an exception's unwinding takes are left out (gcc makes one per call that could throw); the allocation
@@ -29,8 +29,9 @@ READERS = """src/base/json.cpp src/base/spec.cpp src/base/utf8.cpp src/base/byte
 
 def gcov(build):
     with tempfile.NamedTemporaryFile(suffix=".json") as out:
-        subprocess.run(["gcovr", "-r", str(ROOT), str(build.resolve() / "CMakeFiles/gyr_objects.dir"), "--exclude-throw-branches", "--exclude-unreachable-branches",
-                        "-f", str(ROOT / "src") + "/", "--gcov-ignore-parse-errors", "-j", "2", "--json", out.name],
+        subprocess.run(["gcovr", "-r", str(ROOT), str(build.resolve() / "CMakeFiles/gyr_objects.dir"),
+                        "--exclude-throw-branches", "--exclude-unreachable-branches", "-f", str(ROOT / "src") + "/",
+                        "--gcov-ignore-parse-errors", "-j", "2", "--json", out.name],
                        check=True, cwd=build)
         return {f["file"]: f["lines"] for f in json.load(open(out.name))["files"]}
 

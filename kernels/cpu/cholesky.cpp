@@ -12,54 +12,53 @@ namespace {
 
 constexpr size_t kStep = 4;  // pivots that are applied to the rest at once
 
-// rows[r] -= sum over p of factors[r][p] * pivots[p], kRows rows and kPivots pivots, n columns.
-template <size_t kRows, size_t kPivots>
-HWY_INLINE void subtract(float* row, size_t stride, const float* pivot, size_t pivot_stride,
-                         const float (&factors)[kStep][kStep], size_t n) {
+// rows[r] -= sum over p of factors[r][p] * pivots[p], kRows rows and kStep pivots of `columns`, all `stride` apart.
+template <size_t kRows>
+HWY_INLINE void subtract(float* row, const float* pivot, size_t stride, const float (&factors)[kStep][kStep],
+                         size_t columns) {
   const D d;
-  V f[kRows][kPivots];
+  V f[kRows][kStep];
 #pragma GCC unroll 4
   for (size_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-    for (size_t p = 0; p < kPivots; ++p) f[r][p] = hn::Set(d, factors[r][p]);
+    for (size_t p = 0; p < kStep; ++p) f[r][p] = hn::Set(d, factors[r][p]);
   }
-  for (size_t j = 0; j < n; j += kLanes) {
-    const bool whole = j + kLanes <= n;
-    V from[kPivots];
+  for (size_t j = 0; j < columns; j += kLanes) {
+    const bool whole = j + kLanes <= columns;
+    V from[kStep];
 #pragma GCC unroll 4
-    for (size_t p = 0; p < kPivots; ++p) {
-      const float* at = pivot + p * pivot_stride + j;
-      from[p] = whole ? hn::LoadU(d, at) : load_tail(at, n - j);
+    for (size_t p = 0; p < kStep; ++p) {
+      const float* at = pivot + p * stride + j;
+      from[p] = whole ? hn::LoadU(d, at) : load_tail(at, columns - j);
     }
 #pragma GCC unroll 4
     for (size_t r = 0; r < kRows; ++r) {
       float* at = row + r * stride + j;
-      V v = whole ? hn::LoadU(d, at) : load_tail(at, n - j);
+      V v = whole ? hn::LoadU(d, at) : load_tail(at, columns - j);
 #pragma GCC unroll 4
-      for (size_t p = 0; p < kPivots; ++p) v = hn::NegMulAdd(f[r][p], from[p], v);
+      for (size_t p = 0; p < kStep; ++p) v = hn::NegMulAdd(f[r][p], from[p], v);
       if (whole) {
         hn::StoreU(v, d, at);
       } else {
-        store_tail(v, at, n - j);
+        store_tail(v, at, columns - j);
       }
     }
   }
 }
 
-// The rows from `first` on, without what `kPivots` pivots starting at k explain. Four rows begin at the first one's
+// The rows from `first` on, without what the kStep pivots starting at k explain. kStep rows begin at the first one's
 // diagonal: what that writes below theirs nobody reads.
-template <size_t kPivots>
 HWY_INLINE void update_rest(float* a, size_t n, size_t k, size_t first) {
   float factors[kStep][kStep];
   size_t i = first;
   for (; i + kStep <= n; i += kStep) {
     for (size_t r = 0; r < kStep; ++r)
-      for (size_t p = 0; p < kPivots; ++p) factors[r][p] = a[(k + p) * n + i + r];
-    subtract<kStep, kPivots>(a + i * n + i, n, a + k * n + i, n, factors, n - i);
+      for (size_t p = 0; p < kStep; ++p) factors[r][p] = a[(k + p) * n + i + r];
+    subtract<kStep>(a + i * n + i, a + k * n + i, n, factors, n - i);
   }
   for (; i < n; ++i) {
-    for (size_t p = 0; p < kPivots; ++p) factors[0][p] = a[(k + p) * n + i];
-    subtract<1, kPivots>(a + i * n + i, n, a + k * n + i, n, factors, n - i);
+    for (size_t p = 0; p < kStep; ++p) factors[0][p] = a[(k + p) * n + i];
+    subtract<1>(a + i * n + i, a + k * n + i, n, factors, n - i);
   }
 }
 
@@ -82,7 +81,7 @@ HWY_INLINE bool factor(float* a, size_t n) {
       for (size_t q = 0; q < p; ++q) axpy(-a[(k + q) * n + k + p], a + (k + q) * n + k + p, row, n - k - p);
       if (!scale_pivot(row, n - k - p)) return false;
     }
-    if (step == kStep) update_rest<kStep>(a, n, k, k + kStep);
+    if (step == kStep) update_rest(a, n, k, k + kStep);
   }
   return true;
 }

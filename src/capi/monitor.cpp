@@ -1,24 +1,11 @@
 #include "monitor/monitor.h"
 
+#include "capi/consume.h"
 #include "capi/guard.h"
 #include "capi/handles.h"
 
 using namespace gyr;        // NOLINT(google-build-using-namespace)
 using namespace gyr::capi;  // NOLINT(google-build-using-namespace)
-
-namespace {
-
-// Reads a stream with `body`, and takes it only when that succeeded.
-template <class Body>
-Status consume(ArrowArrayStream* stream, Body&& body) {
-  GYR_TRY(require(stream, "stream"));
-  GYR_ASSIGN(std::unique_ptr<ArrowReader> reader, ArrowReader::open(stream));
-  GYR_TRY(body(reader.get()));
-  reader->accept();
-  return {};
-}
-
-}  // namespace
 
 extern "C" {
 
@@ -37,7 +24,7 @@ GYR_API gyr_status gyr_monitor_create(gyr_runtime* runtime, const char* json, gy
 GYR_API gyr_status gyr_monitor_set_baseline(gyr_monitor* monitor, ArrowArrayStream* stream, gyr_error* err) noexcept {
   return guard(err, "monitor", [&]() -> Status {
     GYR_TRY(enter(monitor, "monitor"));
-    return consume(stream, [&](ArrowReader* reader) { return monitor->impl->set_baseline(reader); });
+    return read_stream(stream, [&](ArrowReader* reader) { return monitor->impl->set_baseline(reader); });
   });
 }
 
@@ -46,7 +33,7 @@ GYR_API gyr_status gyr_monitor_observe(gyr_monitor* monitor, ArrowArrayStream* s
     GYR_TRY(enter(monitor, "monitor"));
     GYR_TRY(require(stream, "stream"));
     GYR_TRY(monitor->impl->require_baseline());
-    return consume(stream, [&](ArrowReader* reader) { return monitor->impl->observe(reader); });
+    return read_stream(stream, [&](ArrowReader* reader) { return monitor->impl->observe(reader); });
   });
 }
 

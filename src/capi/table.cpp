@@ -25,10 +25,10 @@ Status read_keys(const gyr_keys* in, const char* name, gyr::Keys* out) {
   if (k.dtype != GYR_DTYPE_INT64 && k.dtype != GYR_DTYPE_STRING)
     return fail(GYR_E_INVALID_ARGUMENT, "table", "%s.dtype is %d; expected GYR_DTYPE_INT64 or GYR_DTYPE_STRING", name,
                 k.dtype);
-  if (k.dtype == GYR_DTYPE_INT64)
-    GYR_TRY(require_array(k.ints, "keys.ints", k.count, sizeof *k.ints));
-  else
-    GYR_TRY(require_array(k.strings, "keys.strings", k.count, sizeof *k.strings));
+  const bool ints = k.dtype == GYR_DTYPE_INT64;
+  const std::string field = std::string(name) + (ints ? ".ints" : ".strings");  // short enough not to allocate
+  GYR_TRY(ints ? require_array(k.ints, field.c_str(), k.count, sizeof *k.ints)
+               : require_array(k.strings, field.c_str(), k.count, sizeof *k.strings));
   *out = {k.dtype, k.ints, k.strings, k.count};
   return {};
 }

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/abi/host_hooks.h"
 #include "tests/host/scenario.h"
 
 namespace {
@@ -178,15 +179,6 @@ void ignore(const std::string& trial, const std::vector<Kept>& kept, Call call) 
 
 #include "bad_arguments.h"
 
-void* alloc(uintptr_t, uint64_t size, uint64_t align) {
-  return std::aligned_alloc(align, (size + align - 1) / align * align);
-}
-void give_back(uintptr_t, void* p, uint64_t, uint64_t) { std::free(p); }
-void log_record(const gyr_log_record*, uintptr_t) {}
-void run_all(uintptr_t, uint64_t n, void (*body)(void*, uint64_t), void* ctx) {
-  for (uint64_t i = 0; i < n; i++) body(ctx, i);
-}
-
 // What the scenario has none of: nothing to be wrong about.
 constexpr const char* kUntried[] = {"strings", "heap"};
 
@@ -207,32 +199,25 @@ int main(int argc, char** argv) {
   std::setvbuf(stdout, nullptr, _IONBF, 0);  // a crash says what went before
   char folder[300];
   make_folder(folder, sizeof folder);
-  gyr_allocator allocator{sizeof allocator, 0, alloc, give_back, 0, nullptr};
-  gyr_logger logger{sizeof logger, GYR_LOG_DEBUG, log_record, 0, nullptr};
-  gyr_executor executor{sizeof executor, 2, run_all, 0, nullptr};
-  gyr_runtime_options options{};
-  options.struct_size = sizeof options;
-  options.allocator = &allocator;
-  options.logger = &logger;
-  options.executor = &executor;
-  allocator.reserved = 1;
+  HostHooks hooks;
+  hooks.allocator.reserved = 1;
   gyr_runtime* runtime = nullptr;
-  if (real.runtime_create(&options, &runtime, nullptr) != GYR_E_OPTIONS_TOO_NEW)
+  if (real.runtime_create(&hooks.options, &runtime, nullptr) != GYR_E_OPTIONS_TOO_NEW)
     complain("gyr_runtime_create.allocator", "a reserved field was taken");
-  allocator.reserved = 0;
+  hooks.allocator.reserved = 0;
   scenario s{};
   s.g = &bad_api;
   s.dir = folder;
   s.log = stdout;
   s.threads = 2;
-  s.options = &options;
+  s.options = &hooks.options;
   scenario_open(&s);
   scenario_use(&s);
   bad_api.task_cancel(nullptr);  // the scenario cancels among its mistakes
   scenario_close(&s);
   remove_folder(folder);
   check_coverage();
-  failures += s.failures;
+  failures += s.failures + hooks.wrong_records;
   std::printf("%zu kinds of mistakes, %d failures\n", tried.size(), failures);
   return failures != 0;
 }

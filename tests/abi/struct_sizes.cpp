@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/abi/host_hooks.h"
 #include "tests/host/scenario.h"
 
 namespace {
@@ -243,17 +244,6 @@ void check_layout() {
     complain("gyr_struct_size", info_of_gyr_error, "an unknown name has a size");
 }
 
-void* alloc(uintptr_t, uint64_t size, uint64_t align) {
-  return std::aligned_alloc(align, (size + align - 1) / align * align);
-}
-void give_back(uintptr_t, void* p, uint64_t, uint64_t) { std::free(p); }
-void log_record(const gyr_log_record* record, uintptr_t user) {
-  if (record->struct_size != sizeof *record) ++*reinterpret_cast<int*>(user);
-}
-void run_all(uintptr_t, uint64_t n, void (*body)(void*, uint64_t), void* ctx) {
-  for (uint64_t i = 0; i < n; i++) body(ctx, i);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -262,21 +252,13 @@ int main(int argc, char** argv) {
   check_layout();
   char folder[300];
   make_folder(folder, sizeof folder);
-  int wrong_records = 0;
-  gyr_allocator allocator{sizeof allocator, 0, alloc, give_back, 0, nullptr};
-  gyr_logger logger{sizeof logger, GYR_LOG_DEBUG, log_record, reinterpret_cast<uintptr_t>(&wrong_records), nullptr};
-  gyr_executor executor{sizeof executor, 2, run_all, 0, nullptr};
-  gyr_runtime_options options{};
-  options.struct_size = sizeof options;
-  options.allocator = &allocator;
-  options.logger = &logger;
-  options.executor = &executor;
+  HostHooks hooks;
   scenario s{};
   s.g = &sizes_api;
   s.dir = folder;
   s.log = stdout;
   s.threads = 2;
-  s.options = &options;
+  s.options = &hooks.options;
   scenario_open(&s);
   scenario_use(&s);
   if (s.h.bundle) vary_traces(s.h.bundle);
@@ -289,7 +271,7 @@ int main(int argc, char** argv) {
     if (sized && !ours && !tried[info->name]) untried++, std::printf("%s was never tried\n", info->name);
     trials += tried[info->name];
   }
-  failures += s.failures + wrong_records + untried;
+  failures += s.failures + hooks.wrong_records + untried;
   std::printf("%d trials of struct sizes, %d failures\n", trials, failures);
   return failures != 0;
 }
