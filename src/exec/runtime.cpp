@@ -123,16 +123,21 @@ class RuntimeImpl final : public Runtime {
  private:
   struct HostCall {
     const std::function<void(uint64_t)>* body;
+    uint64_t n;
+    std::atomic<uint64_t> next{0};
     std::mutex mutex;
     std::exception_ptr error;
     std::atomic<bool> failed{false};
   };
 
-  // Nothing may be thrown through the host's frames.
-  static void host_body(void* ctx, uint64_t i) noexcept {
+  // Nothing may be thrown through the host's frames. Which index runs is ours to say: a host that repeats or invents
+  // some has none run twice.
+  static void host_body(void* ctx, uint64_t) noexcept {
     FpMode mode;
     auto* call = static_cast<HostCall*>(ctx);
     if (call->failed.load(std::memory_order_relaxed)) return;
+    uint64_t i = call->next.fetch_add(1, std::memory_order_relaxed);
+    if (i >= call->n) return;
     try {
       run_one(i, *call->body);
     } catch (...) {
@@ -145,7 +150,9 @@ class RuntimeImpl final : public Runtime {
   void run_on_host(uint64_t n, const std::function<void(uint64_t)>& body) {
     HostCall call;
     call.body = &body;
+    call.n = n;
     executor_.parallel_for(executor_.user, n, host_body, &call);
+    while (!call.failed && call.next < n) host_body(&call, 0);  // what the host left out
     if (call.error) std::rethrow_exception(call.error);
   }
 

@@ -132,6 +132,28 @@ TEST(Runtime, HostExecutor) {
   EXPECT_EQ(host.freed, 1);  // a failed create takes nothing over
 }
 
+TEST(Runtime, HostExecutorsThatMiscount) {
+  using Loop = void (*)(uintptr_t, uint64_t, void (*)(void*, uint64_t), void*);
+  const Loop loops[] = {[](uintptr_t, uint64_t, void (*)(void*, uint64_t), void*) {},
+                        [](uintptr_t, uint64_t n, void (*body)(void*, uint64_t), void* ctx) {
+                          for (uint64_t i = 0; i < n; i += 2) body(ctx, i);
+                        },
+                        [](uintptr_t, uint64_t n, void (*body)(void*, uint64_t), void* ctx) {
+                          for (uint64_t i = 0; i < 2 * n; i++) body(ctx, i / 2);
+                        },
+                        [](uintptr_t, uint64_t n, void (*body)(void*, uint64_t), void* ctx) {
+                          for (uint64_t i = 0; i < n; i++) body(ctx, n + i);
+                        }};
+  for (Loop loop : loops) {
+    gyr_executor executor{.struct_size = sizeof(gyr_executor), .concurrency = 3, .parallel_for = loop};
+    auto rt = make({.executor = &executor});
+    std::vector<int> ran(9);
+    rt->parallel_for(ran.size(), [&](uint64_t i) { ran.at(i)++; });
+    EXPECT_EQ(ran, std::vector<int>(9, 1)) << "each index once";
+    EXPECT_THROW(rt->parallel_for(4, [](uint64_t) { throw std::bad_alloc(); }), std::bad_alloc);
+  }
+}
+
 TEST(Memory, BudgetCountersAndHook) {
   struct Host {
     int64_t live = 0;

@@ -144,7 +144,7 @@ class gyr_logger(Structure):
 
 
 class gyr_executor(Structure):
-    "Host executor: replaces gyr's own pool. `parallel_for` must run body(ctx, i) for every i in [0, n), on any threads, and return when all are done. `concurrency` is how many may run at once."
+    "Host executor: replaces gyr's own pool. `parallel_for` must run body(ctx, i) for every i in [0, n), on any threads, and return when all are done; what it left out by then, the calling thread runs. `concurrency` is how many may run at once."
 
 
 class gyr_runtime_options(Structure):

@@ -46,7 +46,8 @@ typedef struct gyr_logger {
 } gyr_logger;
 
 /** Host executor: replaces gyr's own pool. `parallel_for` must run body(ctx, i) for every i in [0, n), on any
- * threads, and return when all are done. `concurrency` is how many may run at once. */
+ * threads, and return when all are done; what it left out by then, the calling thread runs. `concurrency` is how many
+ * may run at once. */
 typedef struct gyr_executor {
   uint32_t struct_size;
   uint32_t concurrency;              /**< threads that may run bodies at once; 0 = CPUs in the affinity mask */
