@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "io/container.h"
+#include "io/file_watch.h"
 
 namespace gyr {
 namespace {
@@ -61,6 +62,53 @@ TEST_F(FileTest, StaysClearOfClosedStandardStreams) {
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
+
+#ifdef GYR_FAULTS
+// Gives the first `times` calls of one kind an errno.
+class Refusal final : public FileWatch {
+ public:
+  Refusal(FileOp op, int error, int times) : op_(op), error_(error), left_(times) { file_watch = this; }
+  ~Refusal() override { file_watch = nullptr; }
+  Refusal(const Refusal&) = delete;
+  FileVerdict before(const FileCall& call) override {
+    if (call.op == FileOp::kCreateUnnamed) return {false, 0, EOPNOTSUPP};
+    if (call.op != op_ || left_ == 0) return {};
+    left_--;
+    return {false, 0, error_};
+  }
+  void after(const FileCall&, bool, ptrdiff_t) override {}
+
+ private:
+  const FileOp op_;
+  const int error_;
+  int left_;
+};
+
+TEST_F(FileTest, FoldersThatCannotBeFlushedAreTaken) {
+  const std::string path = folder_ + "/file";
+  const std::vector<uint8_t> bytes(100, 7);
+  const std::span<const uint8_t> parts[] = {bytes};
+  for (int error : {EINVAL, ENOTSUP}) {
+    Refusal refusal(FileOp::kSyncFolder, error, 1);
+    EXPECT_TRUE(atomic_save(path, parts).ok()) << error;
+  }
+  Refusal refusal(FileOp::kSyncFolder, EIO, 1);
+  EXPECT_EQ(atomic_save(path, parts).code(), GYR_E_IO);
+}
+
+TEST_F(FileTest, ATakenTemporaryNameIsTriedAgainButNotForEver) {
+  const std::string path = folder_ + "/file";
+  const std::vector<uint8_t> bytes(100, 7);
+  const std::span<const uint8_t> parts[] = {bytes};
+  {
+    Refusal refusal(FileOp::kCreate, EEXIST, 3);
+    EXPECT_TRUE(atomic_save(path, parts).ok());
+    EXPECT_EQ(std::filesystem::file_size(path), 100);
+  }
+  Refusal refusal(FileOp::kCreate, EEXIST, 1000);
+  EXPECT_EQ(atomic_save(path, parts).code(), GYR_E_ALREADY_EXISTS);
+}
+#endif
 
 }  // namespace
 }  // namespace gyr
