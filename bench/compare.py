@@ -5,7 +5,9 @@
 
 Prints the machine, the commit and the peers' versions, a table, and with --json one line per figure:
 {"area", "case", "metric", "gyr", "peer", "peer_value", "ratio", "better"}; ratio > 1 means gyr is better.
-Areas are modules of bench/areas with a `figures(say)` function. Run it with the Python of the virtual environment
+Areas are modules of bench/areas with a `figures(say)` function; a figure with a `target` prints the smallest ratio that
+is good enough. `cache` and `table` run a C++ program each: build their targets (compare_cache, compare_table) with the
+release preset. Run pipeline with the Python of the virtual environment
 (build/venv) after quickstart.sh; peers are installed into it when they are missing.
 """
 
@@ -48,13 +50,16 @@ def main() -> int:
 
     say(f"machine: {cpu_name()}, commit {commit()}, command: bench/compare.py {' '.join(sys.argv[1:])}")
     figures = importlib.import_module(f"bench.areas.{args.area}").figures(say)
-    say(f"{'case':<28}{'metric':<22}{'gyr':>12}  {'peer':<26}{'value':>12}{'ratio':>9}")
+    say(f"{'case':<34}{'metric':<22}{'gyr':>12}  {'peer':<26}{'value':>12}{'ratio':>10}  wanted")
     lines = []
     for f in figures:
         ratio = f["peer_value"] / f["gyr"] if f["better"] == "lower" else f["gyr"] / f["peer_value"]
+        target = f.pop("target", None)  # smallest ratio that is good enough; areas without targets leave it out
         f = {"area": args.area, **f, "ratio": round(ratio, 3)}
         lines.append(json.dumps(f))
-        say(f"{f['case']:<28}{f['metric']:<22}{f['gyr']:>12.2f}  {f['peer']:<26}{f['peer_value']:>12.2f}{ratio:>8.2f}x")
+        wanted = "" if target is None else f"{target:.3g}{'' if ratio >= target else ', missed'}"
+        say(f"{f['case']:<34}{f['metric']:<22}{f['gyr']:>12.2f}  {f['peer']:<26}{f['peer_value']:>12.2f}{ratio:>9.3g}x"
+            f"  {wanted}")
     if args.json == "-":
         print("\n".join(lines))
     elif args.json:

@@ -1,0 +1,206 @@
+// compare_table [case ...]: the feature table against its peers, each case by name; none = all. Driven through the C
+// interface with status bytes on. JSON lines to stdout, the rest to stderr; bench/areas/table.py runs it.
+// GYR_BENCH_ENTITIES: entities instead of 1 million.
+#include <atomic>
+#include <bit>
+#include <set>
+#include <thread>
+
+#include "arrow_rows.h"
+#include "common.h"
+
+using namespace compare;
+
+namespace {
+
+constexpr uint32_t kFields = 20;
+constexpr size_t kBatch = 100, kCalls = 20000;
+constexpr int kRounds = 9;
+
+std::set<std::string> wanted;
+bool wants(const char* name) { return wanted.empty() || wanted.count(name); }
+
+std::string field(uint32_t f) { return "f" + std::to_string(100 + f); }
+bool is_real(uint32_t f) { return f % 2; }  // half of the fields are float64
+
+// Key, event time and 20 fields of 8 bytes; every field of row i says its value.
+ArrowRows make_rows(size_t n) {
+  std::vector<std::string> names{"id", "ts"}, formats{"l", "tsu:UTC"};
+  for (uint32_t f = 0; f < kFields; f++) names.push_back(field(f)), formats.push_back(is_real(f) ? "g" : "l");
+  ArrowRows rows(names, formats);
+  for (auto& c : rows.columns) c.resize(n);
+  return rows;
+}
+void set_row(ArrowRows* rows, size_t i, int64_t id, int64_t time, int64_t value) {
+  rows->columns[0][i] = id;
+  rows->columns[1][i] = time;
+  for (uint32_t f = 0; f < kFields; f++)
+    rows->columns[2 + f][i] = is_real(f) ? std::bit_cast<int64_t>(double(value)) : value;
+}
+void upsert(gyr_table* table, ArrowRows* rows, size_t begin, size_t end, size_t batch) {
+  ArrowArrayStream stream = rows->stream(begin, end, batch);
+  gyr_upsert_stats stats{};
+  stats.struct_size = sizeof stats;
+  Error err;
+  must(gyr_table_upsert(table, &stream, &stats, nullptr, &err), err);
+  if (stats.applied != end - begin)
+    say("gyr applied %d rows of %d", int(stats.applied), int(end - begin)), std::exit(1);
+}
+
+gyr_table* make_table(gyr_runtime* runtime, uint64_t entities) {
+  std::string schema = R"({"name":"users","key":"id","event_time":"ts","ttl_seconds":1000000,"columns":[)";
+  for (uint32_t f = 0; f < kFields; f++)
+    schema += (f ? ",{\"name\":\"" : "{\"name\":\"") + field(f) + "\",\"dtype\":\"" +
+              (is_real(f) ? "float64" : "int64") + "\"}";
+  gyr_table* table = nullptr;
+  Error err;
+  must(gyr_table_create(runtime, (schema + "]}").c_str(), &table, &err), err);
+  constexpr size_t kLoad = 100'000;
+  ArrowRows rows = make_rows(kLoad);
+  for (uint64_t i = 0; i < entities; i += kLoad) {
+    size_t m = size_t(std::min<uint64_t>(kLoad, entities - i));
+    for (size_t k = 0; k < m; k++) set_row(&rows, k, int64_t(i + k), 1, int64_t(i + k));
+    upsert(table, &rows, 0, m, 8192);
+  }
+  return table;
+}
+
+// One call's destinations: 20 columns with their statuses.
+class Reader {
+ public:
+  Reader() {
+    for (uint32_t f = 0; f < kFields; f++) names_.push_back(field(f));
+    for (uint32_t f = 0; f < kFields; f++) {
+      gyr_table_column c{};
+      c.struct_size = sizeof c;
+      c.dtype = is_real(f) ? GYR_DTYPE_FLOAT64 : GYR_DTYPE_INT64;
+      c.name = names_[f].c_str();
+      c.values = &values_[f * kBatch];
+      c.values_capacity = kBatch;
+      c.status = &status_[f * kBatch];
+      columns_.push_back(c);
+    }
+  }
+  void get(gyr_table* table, const int64_t* ids, size_t n) {
+    gyr_keys keys{sizeof(gyr_keys), GYR_DTYPE_INT64, n, ids, nullptr};
+    must(gyr_table_get(table, &keys, 1000, columns_.data(), kFields, &err_), err_);
+  }
+  void check(const int64_t* ids, size_t n) {
+    for (uint32_t f = 0; f < kFields; f++)
+      for (size_t i = 0; i < n; i++) {
+        int64_t v = values_[f * kBatch + i], want = is_real(f) ? std::bit_cast<int64_t>(double(ids[i])) : ids[i];
+        if (v != want || status_[f * kBatch + i] != GYR_VALUE_PRESENT) say("gyr reads a wrong value"), std::exit(1);
+      }
+  }
+
+ private:
+  std::vector<std::string> names_;
+  std::vector<gyr_table_column> columns_;
+  std::vector<int64_t> values_ = std::vector<int64_t>(kFields * kBatch);
+  std::vector<uint8_t> status_ = std::vector<uint8_t>(kFields * kBatch);
+  Error err_;
+};
+
+std::vector<int64_t> random_ids(uint64_t entities, uint64_t seed, size_t n) {
+  gyr::Random random{seed};
+  std::vector<int64_t> ids(n);
+  for (auto& id : ids) id = int64_t(random.below(entities));
+  return ids;
+}
+
+void reads(gyr_table* table, uint64_t entities) {
+  if (!wants("get_100x20") && !wants("get_1x20")) return;
+  auto ids = random_ids(entities, 1, kBatch * kCalls);
+  Reader reader;
+  for (size_t b = 0; b < 100; b++) reader.get(table, &ids[b * kBatch], kBatch), reader.check(&ids[b * kBatch], kBatch);
+  std::unique_ptr<FieldPeer> redis;
+  if (environment("GYR_BENCH_PEERS", "all") == "all") redis = make_redis_fields(entities, kFields);
+  auto race_of = [&](const char* name, size_t n) {
+    if (!wants(name)) return;
+    Contender gyr{"gyr", [&](size_t b) { reader.get(table, &ids[b * kBatch], n); }};
+    Contender peer{"redis_hmget", [&](size_t b) { redis->get(&ids[b * kBatch], n); }, 0.3};
+    std::vector<Contender*> all{&gyr};
+    if (redis) all.push_back(&peer);
+    race(all, kRounds, kCalls);
+    say("%s: gyr p50 %.2f us, p99 %.2f us", name, gyr.median() / 1e3, gyr.median(0.99) / 1e3);
+    if (redis) emit(name, "p50_us", gyr.median() / 1e3, "redis_hmget", peer.median() / 1e3, "lower");
+  };
+  race_of("get_100x20", kBatch);
+  race_of("get_1x20", 1);
+}
+
+// Rows per second of CPU time of this thread, in batches of 4096, all keys stored already: the steady state.
+void upserts(gyr_table* table, uint64_t entities) {
+  if (!wants("upsert_nolog_rows_per_s")) return;
+  constexpr size_t kRows = 1 << 18;
+  auto ids = random_ids(entities, 2, kRows);
+  ArrowRows rows = make_rows(kRows);
+  std::vector<double> rates;
+  for (int round = 0; round < kRounds; round++) {
+    for (size_t i = 0; i < kRows; i++) set_row(&rows, i, ids[i], 2 + round, ids[i]);
+    int64_t before = gyr::clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    upsert(table, &rows, 0, kRows, 4096);
+    rates.push_back(double(kRows) * 1e9 / double(gyr::clock_ns(CLOCK_THREAD_CPUTIME_ID) - before));
+  }
+  emit("upsert_nolog_rows_per_s", "rows_per_cpu_second", quantile(rates, 0.5), "absolute", 1, "higher");
+}
+
+// A reader of 100 x 20 alone, and beside a writer of a million rows a second on the other core.
+void reads_under_writes(gyr_table* table, uint64_t entities) {
+  constexpr const char *kP50 = "read_p50_under_1M_writes", *kP99 = "read_p99_under_1M_writes";
+  if (!wants(kP50) && !wants(kP99)) return;
+  constexpr size_t kRows = 1 << 18, kStep = 1000;
+  auto ids = random_ids(entities, 1, kBatch * kCalls), written = random_ids(entities, 3, kRows);
+  ArrowRows rows = make_rows(kRows);
+  for (size_t i = 0; i < kRows; i++) set_row(&rows, i, written[i], 100, written[i]);
+  std::atomic<bool> stop{false}, active{false};
+  std::atomic<uint64_t> done{0};
+  std::thread writer([&] {
+    pin(1);
+    for (size_t at = 0; !stop; at = (at + kStep) % (kRows - kStep)) {
+      if (!active) {
+        std::this_thread::yield();
+        continue;
+      }
+      int64_t due = gyr::monotonic_ns() + int64_t(kStep) * 1000;
+      upsert(table, &rows, at, at + kStep, kStep);
+      done += kStep;
+      while (gyr::monotonic_ns() < due) {
+      }
+    }
+  });
+  Reader reader;
+  std::vector<double> p50[2], p99[2], rates;
+  Contender gyr{"gyr", [&](size_t b) { reader.get(table, &ids[b * kBatch], kBatch); }, 0.25};
+  for (int round = 0; round < 2 * kRounds; round++) {
+    bool loaded = round % 2;
+    active = loaded;
+    uint64_t before = done;
+    int64_t start = gyr::monotonic_ns();
+    race({&gyr}, 1, kCalls);
+    if (loaded) rates.push_back(double(done - before) * 1e9 / double(gyr::monotonic_ns() - start));
+    p50[loaded].push_back(gyr.p50.back());
+    p99[loaded].push_back(gyr.p99.back());
+  }
+  stop = true;
+  writer.join();
+  say("read_*_under_1M_writes: the writer made %.2f million rows/s", quantile(rates, 0.5) / 1e6);
+  emit(kP50, "p50_us_100x20", quantile(p50[1], 0.5) / 1e3, "idle", quantile(p50[0], 0.5) / 1e3, "lower");
+  emit(kP99, "p99_us_100x20", quantile(p99[1], 0.5) / 1e3, "idle", quantile(p99[0], 0.5) / 1e3, "lower");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  for (int i = 1; i < argc; i++) wanted.insert(argv[i]);
+  uint64_t entities = std::strtoull(environment("GYR_BENCH_ENTITIES", "1000000").c_str(), nullptr, 10);
+  pin(0);
+  gyr_runtime* runtime = make_runtime();
+  gyr_table* table = make_table(runtime, entities);
+  reads(table, entities);
+  upserts(table, entities);
+  reads_under_writes(table, entities);
+  gyr_table_destroy(table);
+  gyr_runtime_destroy(runtime);
+  return 0;
+}
