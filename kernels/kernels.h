@@ -15,6 +15,15 @@ enum class Activation : uint8_t { kNone, kRelu, kSigmoid, kTanh };
 constexpr size_t kPanel = 32;
 constexpr size_t packed_size(size_t k, size_t n) { return (n + kPanel - 1) / kPanel * kPanel * k; }
 
+// How a row of an embedding cache is stored. kInt8: dim int8, padding to 4 bytes, then float scale and bias; a value is
+// q * scale + bias.
+enum class RowType : uint8_t { kFloat32, kFloat16, kBfloat16, kInt8 };
+constexpr size_t int8_scale_at(size_t dim) { return (dim + 3) / 4 * 4; }
+constexpr size_t stored_row_bytes(RowType type, size_t dim) {
+  if (type == RowType::kInt8) return int8_scale_at(dim) + 2 * sizeof(float);
+  return dim * (type == RowType::kFloat32 ? 4 : 2);
+}
+
 struct Ops {
   const char* name;  // "ref", "AVX2", "AVX3_DL", ...
 
@@ -32,8 +41,11 @@ struct Ops {
   void (*l2_rows_at)(const float* q, const float* rows, const uint32_t* at, size_t n, size_t dim, size_t stride,
                      float* out);
 
-  // out[dim] = sum over i of weight[i] * rows[i] (weight null = 1). Null row pointers are skipped.
-  void (*pool_rows)(const float* const* rows, const float* weight, size_t n, size_t dim, float* out);
+  // out[n, dim] = the rows as floats; null = `missing` [dim].
+  void (*unpack_rows)(RowType type, const void* const* rows, size_t n, size_t dim, const float* missing, float* out);
+  // out[dim] (+)= sum over i of weight[i] * rows[i] (weight null = 1). Null row pointers are skipped.
+  void (*pool_rows)(RowType type, const void* const* rows, const float* weight, size_t n, size_t dim, bool add,
+                    float* out);
 
   // Dense layer over packed weights; ldx, ldy: floats between rows. bias null = 0. Overwrites y.
   void (*gemm_packed)(const float* x, size_t ldx, const float* packed_w, const float* bias, float* y, size_t ldy,

@@ -1,4 +1,4 @@
-// Vectors, rows and embeddings: dot products, distances, pooling, interaction.
+// Vectors, rows and embeddings: dot products, distances, interaction.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/rows.cpp"
 #include "hwy/foreach_target.h"
@@ -77,34 +77,6 @@ HWY_INLINE void score_rows_at(const float* q, const float* rows, const uint32_t*
   }
 }
 
-// kVectors vectors of every row, summed; `rest` != 0: the last vector has only that many values.
-template <int kVectors>
-HWY_INLINE void pool_columns(const float* const* rows, const float* weight, size_t n, size_t first, size_t rest,
-                             float* out) {
-  const D d;
-  V acc[kVectors];
-  for (int v = 0; v < kVectors; ++v) acc[v] = hn::Zero(d);
-  for (size_t i = 0; i < n; ++i) {
-    if (i + 8 < n && rows[i + 8] != nullptr) {
-      for (int v = 0; v < kVectors; ++v) __builtin_prefetch(rows[i + 8] + first + v * kLanes);
-    }
-    if (rows[i] == nullptr) continue;
-    const float* row = rows[i] + first;
-    const V w = hn::Set(d, weight != nullptr ? weight[i] : 1.0f);
-    for (int v = 0; v < kVectors; ++v) {
-      const V x = rest != 0 && v == kVectors - 1 ? load_tail(row + v * kLanes, rest) : hn::LoadU(d, row + v * kLanes);
-      acc[v] = hn::MulAdd(w, x, acc[v]);
-    }
-  }
-  for (int v = 0; v < kVectors; ++v) {
-    if (rest != 0 && v == kVectors - 1) {
-      store_tail(acc[v], out + first + v * kLanes, rest);
-    } else {
-      hn::StoreU(acc[v], d, out + first + v * kLanes);
-    }
-  }
-}
-
 }  // namespace
 
 void dot_rows(const float* q, const float* rows, size_t n, size_t dim, size_t stride, float* out) {
@@ -123,13 +95,6 @@ void dot_rows_at(const float* q, const float* rows, const uint32_t* at, size_t n
 void l2_rows_at(const float* q, const float* rows, const uint32_t* at, size_t n, size_t dim, size_t stride,
                 float* out) {
   score_rows_at<true>(q, rows, at, n, dim, stride, out);
-}
-
-void pool_rows(const float* const* rows, const float* weight, size_t n, size_t dim, float* out) {
-  size_t i = 0;
-  for (; i + 4 * kLanes <= dim; i += 4 * kLanes) pool_columns<4>(rows, weight, n, i, 0, out);
-  for (; i + kLanes <= dim; i += kLanes) pool_columns<1>(rows, weight, n, i, 0, out);
-  if (i < dim) pool_columns<1>(rows, weight, n, i, dim - i, out);
 }
 
 void interact(const float* vectors, size_t f, size_t dim, float* out) {

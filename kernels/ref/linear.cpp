@@ -44,13 +44,6 @@ void l2_rows_at(const float* q, const float* rows, const uint32_t* at, size_t n,
   for (size_t i = 0; i < n; ++i) out[i] = -l2_squared(q, rows + at[i] * stride, dim);
 }
 
-void pool_rows(const float* const* rows, const float* weight, size_t n, size_t dim, float* out) {
-  for (size_t j = 0; j < dim; ++j) out[j] = 0;
-  for (size_t i = 0; i < n; ++i) {
-    if (rows[i] != nullptr) axpy(weight != nullptr ? weight[i] : 1.0f, rows[i], out, dim);
-  }
-}
-
 static float activate(float x, Activation act) {
   switch (act) {
     case Activation::kRelu:

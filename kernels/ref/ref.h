@@ -14,7 +14,8 @@ void l2_rows(const float* q, const float* rows, size_t n, size_t dim, size_t str
 void dot_rows_at(const float* q, const float* rows, const uint32_t* at, size_t n, size_t dim, size_t stride,
                  float* out);
 void l2_rows_at(const float* q, const float* rows, const uint32_t* at, size_t n, size_t dim, size_t stride, float* out);
-void pool_rows(const float* const* rows, const float* weight, size_t n, size_t dim, float* out);
+void unpack_rows(RowType type, const void* const* rows, size_t n, size_t dim, const float* missing, float* out);
+void pool_rows(RowType type, const void* const* rows, const float* weight, size_t n, size_t dim, bool add, float* out);
 void gemm_packed(const float* x, size_t ldx, const float* packed_w, const float* bias, float* y, size_t ldy, size_t m,
                  size_t k, size_t n, Activation act);
 void gemm_nn(const float* a, const float* b, float* c, size_t m, size_t k, size_t n, bool add);

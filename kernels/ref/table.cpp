@@ -15,6 +15,7 @@ const Ops& ref() {
                                r::l2_rows,
                                r::dot_rows_at,
                                r::l2_rows_at,
+                               r::unpack_rows,
                                r::pool_rows,
                                r::gemm_packed,
                                r::gemm_nn,

@@ -5,101 +5,65 @@
 namespace gyr {
 namespace {
 
-constexpr size_t kRowAlign = 16, kArrayAlign = 64, kGroup = 64;
-
-const float* floats(const Row* row) { return row ? reinterpret_cast<const float*>(row->payload()) : nullptr; }
+constexpr uint64_t kHuge = uint64_t(2) << 20;
 
 }  // namespace
 
-void HashedRows::find(const int64_t* keys, size_t n, const float** out) const {
-  const Row* rows[kGroup];
-  const size_t group = knobs::capacity(kGroup);
-  for (size_t base = 0; base < n; base += group) {
-    size_t m = std::min(group, n - base);
-    store_.find(keys + base, m, rows);
-    for (size_t i = 0; i < m; i++) out[base + i] = floats(rows[i]);
-  }
-}
-
-void HashedRows::put(int64_t key, const float* row) {
-  KeyRef k = store_.key(&key);
-  store_.upsert(k, [&](const Row*) {
-    Row* fresh = store_.make_row(k, size_t(dim_) * sizeof(float));
-    std::memcpy(fresh->payload(), row, size_t(dim_) * sizeof(float));
-    return fresh;
-  });
-}
-
-void HashedRows::scan(uint64_t* cursor, size_t max_rows, std::vector<int64_t>* keys,
-                      std::vector<const float*>* rows) const {
-  std::vector<const Row*> found;
+void HashedRows::scan(uint64_t* cursor, size_t max_rows, std::vector<CachedRow>* out) const {
+  std::vector<StoredRow> found;
   store_.scan(cursor, max_rows, &found);
-  for (const Row* row : found) {
-    keys->push_back(row->key_int());
-    rows->push_back(floats(row));
-  }
+  for (auto& row : found) out->push_back({row.key_int(), row.payload});
 }
 
-DenseRows::DenseRows(std::pmr::memory_resource* memory, uint32_t dim, uint64_t capacity)
-    : memory_(memory), dim_(dim), capacity_(capacity) {
-  rows_ = static_cast<std::atomic<float*>*>(memory_->allocate(capacity * sizeof(rows_[0]), kArrayAlign));
-  for (uint64_t i = 0; i < capacity; i++) new (&rows_[i]) std::atomic<float*>(nullptr);
+size_t DenseRows::refs_align(uint64_t capacity) { return capacity * sizeof(refs_[0]) >= kHuge ? kHuge : 64; }
+
+DenseRows::DenseRows(std::pmr::memory_resource* memory, uint32_t row_bytes, uint64_t capacity)
+    : memory_(memory), row_bytes_(row_bytes), capacity_(capacity), arena_(memory, row_bytes) {
+  refs_ = static_cast<std::atomic<uint64_t>*>(memory_->allocate(capacity * sizeof(refs_[0]), refs_align(capacity)));
+  advise_huge(refs_, capacity * sizeof(refs_[0]));
+  for (uint64_t i = 0; i < capacity; i++) new (&refs_[i]) std::atomic<uint64_t>(0);
 }
 
-DenseRows::~DenseRows() {
-  for (uint64_t i = 0; i < capacity_; i++)
-    if (float* row = rows_[i].load(std::memory_order_acquire)) memory_->deallocate(row, row_bytes(), kRowAlign);
-  memory_->deallocate(rows_, capacity_ * sizeof(rows_[0]), kArrayAlign);
+DenseRows::~DenseRows() { memory_->deallocate(refs_, capacity_ * sizeof(refs_[0]), refs_align(capacity_)); }
+
+void DenseRows::free_callback(void* ref, void* self) {
+  auto r = reinterpret_cast<uint64_t>(ref);
+  static_cast<DenseRows*>(self)->arena_.free(uint32_t(r >> 16), r);
 }
 
-void DenseRows::free_callback(void* p, void* self) {
-  auto* rows = static_cast<DenseRows*>(self);
-  rows->memory_->deallocate(p, rows->row_bytes(), kRowAlign);
-}
+void DenseRows::retire(uint64_t ref) { epochs_.retire(reinterpret_cast<void*>(ref), free_callback, this); }
 
-void DenseRows::find(const int64_t* keys, size_t n, const float** out) const {
-  constexpr size_t kAhead = 16;
-  for (size_t i = 0; i < n; i++) {
-    if (i + kAhead < n && uint64_t(keys[i + kAhead]) < capacity_) __builtin_prefetch(&rows_[keys[i + kAhead]]);
-    out[i] = uint64_t(keys[i]) < capacity_ ? rows_[keys[i]].load(std::memory_order_acquire) : nullptr;
-    if (!out[i]) continue;
-    for (size_t b = 0; b < std::min<size_t>(row_bytes(), 1024); b += 64)
-      __builtin_prefetch(reinterpret_cast<const char*>(out[i]) + b);
-  }
-}
-
-void DenseRows::put(int64_t key, const float* row) {
-  void* p;
+uint64_t DenseRows::make_row(int64_t key) {
+  auto stripe = uint32_t(uint64_t(key) / 4096);  // neighbours share stretches of memory
   try {
-    p = memory_->allocate(row_bytes(), kRowAlign);
+    return arena_.allocate(stripe, row_bytes_);
   } catch (const BudgetExceeded&) {
     if (epochs_.waiting() == 0) throw;
-    epochs_.synchronize();  // replaced rows count until readers have left them
-    p = memory_->allocate(row_bytes(), kRowAlign);
   }
-  std::memcpy(p, row, row_bytes());
-  float* old = rows_[key].exchange(static_cast<float*>(p), std::memory_order_acq_rel);
+  epochs_.synchronize();  // replaced rows count until readers have left them
+  return arena_.allocate(stripe, row_bytes_);
+}
+
+void DenseRows::publish(int64_t key, uint64_t fresh) {
+  uint64_t old = refs_[key].exchange(fresh, std::memory_order_acq_rel);
   if (old)
-    epochs_.retire(old, free_callback, this);
+    retire(old);
   else
     size_.fetch_add(1, std::memory_order_relaxed);
 }
 
 bool DenseRows::remove(int64_t key) {
-  float* old = rows_[key].exchange(nullptr, std::memory_order_acq_rel);
+  uint64_t old = refs_[key].exchange(0, std::memory_order_acq_rel);
   if (!old) return false;
   size_.fetch_sub(1, std::memory_order_relaxed);
-  epochs_.retire(old, free_callback, this);
+  retire(old);
   return true;
 }
 
-void DenseRows::scan(uint64_t* cursor, size_t max_rows, std::vector<int64_t>* keys,
-                     std::vector<const float*>* rows) const {
-  for (; *cursor < capacity_ && rows->size() < max_rows; ++*cursor) {
-    const float* row = rows_[*cursor].load(std::memory_order_acquire);
-    if (!row) continue;
-    keys->push_back(int64_t(*cursor));
-    rows->push_back(row);
+void DenseRows::scan(uint64_t* cursor, size_t max_rows, std::vector<CachedRow>* out) const {
+  for (; *cursor < capacity_ && out->size() < max_rows; ++*cursor) {
+    uint64_t ref = refs_[*cursor].load(std::memory_order_acquire);
+    if (ref) out->push_back({int64_t(*cursor), RowArena::block(ref)});
   }
   if (*cursor >= capacity_) *cursor = KeyedRows::kScanEnd;
 }

@@ -8,6 +8,17 @@ using gyr::fail;
 using gyr::Status;
 using namespace gyr::capi;
 
+namespace {
+
+Status check_pool(const gyr_cache* cache, const int64_t* offsets, uint64_t bags, const float* out) {
+  GYR_TRY(enter(cache, "cache"));
+  GYR_TRY(require(offsets, "offsets"));
+  GYR_TRY(require_array(offsets, "offsets", bags, sizeof *offsets));
+  return require_array(out, "out", bags, cache->impl->dim() * sizeof *out);
+}
+
+}  // namespace
+
 extern "C" {
 
 GYR_API gyr_status gyr_cache_create(gyr_runtime* runtime, const gyr_cache_options* options, gyr_cache** out,
@@ -55,11 +66,18 @@ GYR_API gyr_status gyr_cache_get(const gyr_cache* cache, const int64_t* keys, ui
 GYR_API gyr_status gyr_cache_pool(const gyr_cache* cache, const int64_t* keys, const int64_t* offsets, uint64_t bags,
                                   gyr_pooling pooling, float* out, uint8_t* status, gyr_error* err) noexcept {
   return guard(err, "cache", [&]() -> Status {
-    GYR_TRY(enter(cache, "cache"));
-    GYR_TRY(require(offsets, "offsets"));
-    GYR_TRY(require_array(offsets, "offsets", bags, sizeof *offsets));
-    GYR_TRY(require_array(out, "out", bags, cache->impl->dim() * sizeof *out));
-    return cache->impl->pool(keys, offsets, bags, pooling, out, status);
+    GYR_TRY(check_pool(cache, offsets, bags, out));
+    return cache->impl->pool(keys, nullptr, offsets, bags, pooling, out, status);
+  });
+}
+
+GYR_API gyr_status gyr_cache_pool_weighted(const gyr_cache* cache, const int64_t* keys, const float* weights,
+                                           const int64_t* offsets, uint64_t bags, gyr_pooling pooling, float* out,
+                                           uint8_t* status, gyr_error* err) noexcept {
+  return guard(err, "cache", [&]() -> Status {
+    GYR_TRY(check_pool(cache, offsets, bags, out));
+    if (offsets[bags] > 0) GYR_TRY(require(weights, "weights"));
+    return cache->impl->pool(keys, weights, offsets, bags, pooling, out, status);
   });
 }
 

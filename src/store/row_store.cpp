@@ -1,261 +1,302 @@
 #include "store/row_store.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "base/error.h"
 
 namespace gyr {
 namespace {
 
-constexpr uint64_t kMinLog2 = 4;
-constexpr size_t kSlotAlign = 64, kRowAlign = 8;
-constexpr size_t kGroup = 64;  // keys whose misses overlap
+constexpr uint64_t kSmallestCount = 2;   // buckets of a shard
+constexpr uint64_t kDoubleBelow = 1024;  // buckets; larger arrays grow by a quarter, so that little is spare
+constexpr uint64_t kRetiredShare = 50;   // retired rows: this part of the store, or the number below
+constexpr uint64_t kRetiredBytes = uint64_t(4) << 20;
+constexpr int64_t kRetireWaitNs = 1'000'000;
+constexpr uint64_t kHuge = uint64_t(2) << 20;
 
-bool before(const Row* a, const Row* b) {
-  if (a->hash != b->hash) return a->hash < b->hash;
-  return a->key_text() < b->key_text();
+// Ways in use at most, erased ones included: at least one way stays empty, which ends every probe.
+uint64_t most_used(uint64_t ways) { return ways * 4 / 5; }
+
+bool before(const StoredRow& a, const StoredRow& b, bool bytes) {
+  if (a.hash != b.hash) return a.hash < b.hash;
+  return bytes ? a.key_text() < b.key_text() : a.word < b.word;
 }
-bool equal_keys(const Row* a, const Row* b) { return a->hash == b->hash && a->key_text() == b->key_text(); }
-
-KeyRef key_at(const KeyedRows& store, const int64_t* keys, size_t i) { return store.key(&keys[i]); }
-KeyRef key_at(const KeyedRows& store, const gyr_str* keys, size_t i) { return store.key(keys[i]); }
+bool same(const StoredRow& a, const StoredRow& b, bool bytes) {
+  return a.hash == b.hash && (bytes ? a.key_text() == b.key_text() : a.word == b.word);
+}
+size_t array_align(uint64_t bytes) { return bytes >= kHuge ? kHuge : alignof(Buckets); }
 
 }  // namespace
 
+std::string_view StoredRow::key_text() const {
+  uint32_t size;
+  std::memcpy(&size, block, sizeof size);
+  return {reinterpret_cast<const char*>(block) + sizeof size, size};
+}
+
 KeyedRows::KeyedRows(std::pmr::memory_resource* memory, const Options& options)
-    : memory_(memory), hash_(options.hash), prefetch_bytes_(options.prefetch_bytes) {
-  // 3/4 full at most, and shards are never quite even.
-  uint64_t per_shard = options.expected_rows / kShards;
-  uint64_t log2 =
-      std::clamp<uint64_t>(uint64_t(std::bit_width(per_shard + per_shard / 2)), knobs::capacity(kMinLog2, 2), 40);
+    : memory_(memory),
+      hash_(options.hash),
+      bytes_(options.keys == KeyKind::kBytes),
+      row_bytes_(options.row_bytes),
+      prefetch_bytes_(options.prefetch_bytes),
+      arena_(memory, options.row_bytes) {
+  // 3/4 full at most; shards are never quite even.
+  uint64_t per_shard = std::min(options.expected_rows, uint64_t(1) << 40) / kShards;
+  uint64_t count = std::max(per_shard / 3 + 1, knobs::capacity(kSmallestCount));
   try {
-    for (auto& s : shards_) s.slots.store(make_slots(log2), std::memory_order_relaxed);
+    for (auto& s : shards_) {
+      s.store = this;
+      s.buckets.store(make_buckets(count), std::memory_order_relaxed);
+    }
   } catch (...) {
     for (auto& s : shards_)
-      if (auto* slots = s.slots.load(std::memory_order_relaxed)) free_slots(slots);
+      if (auto* buckets = s.buckets.load(std::memory_order_relaxed)) free_buckets(buckets);
     throw;
   }
 }
 
 KeyedRows::~KeyedRows() {
   for (auto& s : shards_) {
-    Slots* slots = s.slots.load(std::memory_order_acquire);
-    for (uint64_t i = 0; i < slots->capacity(); i++) {
-      uint64_t slot = slots->at()[i].load(std::memory_order_relaxed);
-      if (slot > kTombstone) drop_row(const_cast<Row*>(row_in(slot)));
+    Buckets* buckets = s.buckets.load(std::memory_order_acquire);
+    for (uint64_t w = 0; !row_bytes_ && w < buckets->ways(); w++) {  // blocks of the usual sizes go with the arena
+      uint64_t ref = buckets->at()[w / Bucket::kWays].ref[w % Bucket::kWays].load(std::memory_order_relaxed);
+      if (RowArena::is_large(ref)) arena_.free(0, ref);
     }
-    free_slots(slots);
+    free_buckets(buckets);
   }
 }
 
-bool KeyedRows::same_key(const Row* row, const KeyRef& key) {
-  return row->hash == key.hash && row->key_size == key.size &&
-         (key.size == 0 || std::memcmp(row->key(), key.data, key.size) == 0);
+bool KeyedRows::same_key(uint64_t ref, const KeyRef& key) const {
+  if (!bytes_) return true;  // the word is the key
+  const uint8_t* block = RowArena::block(ref);
+  uint32_t size;
+  std::memcpy(&size, block, sizeof size);
+  return size == key.size && (size == 0 || std::memcmp(block + sizeof size, key.data, size) == 0);
 }
 
-const Row* KeyedRows::probe(const Slots* slots, uint64_t at, const KeyRef& key) {
-  for (uint64_t steps = slots->capacity(); steps > 0; steps--, at = (at + 1) & slots->mask()) {
-    uint64_t slot = slots->at()[at].load(std::memory_order_acquire);
-    if (slot == kEmpty) return nullptr;
-    if (tag_matches(slot, key.hash) && same_key(row_in(slot), key)) return row_in(slot);
+// The word is looked at again after the ref: an empty way's word, 0, could be the key, and another's a moment later.
+uint64_t KeyedRows::find_word(const Buckets& buckets, uint64_t at, uint64_t word) {
+  for (uint64_t steps = buckets.count; steps > 0; steps--, at = buckets.next(at)) {
+    const Bucket& b = buckets.at()[at];
+    for (uint32_t w = 0; w < Bucket::kWays; w++) {
+      if (b.word[w].load(std::memory_order_relaxed) != word) continue;
+      uint64_t ref = b.ref[w].load(std::memory_order_acquire);
+      if (ref > kErased && b.word[w].load(std::memory_order_relaxed) == word) return ref;
+    }
+    if (!b.full()) break;
   }
-  return nullptr;
+  return kEmpty;
 }
 
-const Row* KeyedRows::find(const KeyRef& key) const {
-  const Slots* slots = shard_of(key).slots.load(std::memory_order_acquire);
-  return probe(slots, slots->home(key.hash), key);
-}
-
-template <class Key>
-void KeyedRows::find_all(const Key* keys, size_t n, const Row** out) const {
-  struct Probe {
-    KeyRef key;
-    const Slots* slots;
-    uint64_t at;
-  } probes[kGroup];
-  const size_t group = knobs::capacity(kGroup);
-  for (size_t base = 0; base < n; base += group) {
-    size_t m = std::min(group, n - base);
-    for (size_t i = 0; i < m; i++) {
-      Probe& p = probes[i];
-      p.key = key_at(*this, keys, base + i);
-      p.slots = shard_of(p.key).slots.load(std::memory_order_acquire);
-      p.at = p.slots->home(p.key.hash);
-      __builtin_prefetch(&p.slots->at()[p.at]);
+uint64_t KeyedRows::find_ref(const Buckets& buckets, uint64_t at, const KeyRef& key) const {
+  if (!bytes_) return find_word(buckets, at, key.word);
+  for (uint64_t steps = buckets.count; steps > 0; steps--, at = buckets.next(at)) {
+    const Bucket& b = buckets.at()[at];
+    for (uint32_t w = 0; w < Bucket::kWays; w++) {
+      if (b.word[w].load(std::memory_order_relaxed) != key.word) continue;
+      uint64_t ref = b.ref[w].load(std::memory_order_acquire);
+      if (ref > kErased && same_key(ref, key)) return ref;
     }
-    for (size_t i = 0; i < m; i++) {  // first slot with the key's 16 hash bits: nearly always the one
-      Probe& p = probes[i];
-      const Row* row = nullptr;
-      for (uint64_t steps = p.slots->capacity(); steps > 0; steps--, p.at = (p.at + 1) & p.slots->mask()) {
-        uint64_t slot = p.slots->at()[p.at].load(std::memory_order_acquire);
-        if (slot == kEmpty) break;
-        if (!tag_matches(slot, p.key.hash)) continue;
-        row = row_in(slot);
-        for (uint32_t b = 0; b < prefetch_bytes_; b += 64) __builtin_prefetch(reinterpret_cast<const char*>(row) + b);
-        break;
-      }
-      out[base + i] = row;
-    }
-    for (size_t i = 0; i < m; i++) {
-      Probe& p = probes[i];
-      const Row*& row = out[base + i];
-      if (row && !same_key(row, p.key)) row = probe(p.slots, (p.at + 1) & p.slots->mask(), p.key);
-    }
+    if (!b.full()) break;
   }
+  return kEmpty;
 }
 
-void KeyedRows::find(const int64_t* keys, size_t n, const Row** out) const { find_all(keys, n, out); }
-void KeyedRows::find(const gyr_str* keys, size_t n, const Row** out) const { find_all(keys, n, out); }
+const uint8_t* KeyedRows::find(const KeyRef& key) const {
+  const Buckets* buckets = shard_of(key.hash).buckets.load(std::memory_order_acquire);
+  uint64_t ref = find_ref(*buckets, buckets->home(key.hash, kShardBits), key);
+  return ref != kEmpty ? payload_of(ref) : nullptr;
+}
 
-KeyedRows::Spot KeyedRows::locate(Shard& shard, const KeyRef& key) {
-  Slots* slots = shard.slots.load(std::memory_order_relaxed);
-  Spot spot{slots, UINT64_MAX, nullptr, false};
-  for (uint64_t at = slots->home(key.hash);; at = (at + 1) & slots->mask()) {  // make_room() left an empty slot
-    uint64_t slot = slots->at()[at].load(std::memory_order_relaxed);
-    if (slot == kTombstone && spot.at == UINT64_MAX) spot.at = at, spot.tombstone = true;
-    if (slot == kEmpty) {
-      if (spot.at == UINT64_MAX) spot.at = at;
-      return spot;
-    }
-    if (tag_matches(slot, key.hash) && same_key(row_in(slot), key)) return {slots, at, row_in(slot), false};
+void KeyedRows::prefetch(const KeyRef* keys, size_t n, bool rows) const {
+  if (n < 2) return;
+  auto guard = read();
+  for (size_t i = 0; i < n; i++) {
+    const Buckets* buckets = shard_of(keys[i].hash).buckets.load(std::memory_order_acquire);
+    __builtin_prefetch(&buckets->at()[buckets->home(keys[i].hash, kShardBits)], 1);
+  }
+  for (size_t i = 0; rows && i < n; i++) {
+    const Buckets* buckets = shard_of(keys[i].hash).buckets.load(std::memory_order_acquire);
+    uint64_t ref = find_word(*buckets, buckets->home(keys[i].hash, kShardBits), keys[i].word);
+    if (ref == kEmpty) continue;
+    for (uint32_t b = 0; b < prefetch_bytes_; b += 64) __builtin_prefetch(RowArena::block(ref) + b);
   }
 }
 
-// Growth: a new array is filled aside and published; readers inside go on with the old one.
-void KeyedRows::make_room(Shard& shard) {
-  Slots* old = shard.slots.load(std::memory_order_relaxed);
-  if (shard.used + 1 <= old->capacity() / 4 * 3) return;
-  // Mostly tombstones: the same size will do.
-  Slots* fresh = make_slots(shard.live + 1 > old->capacity() / 2 ? old->log2 + 1 : old->log2);
-  for (uint64_t i = 0; i < old->capacity(); i++) {
-    uint64_t slot = old->at()[i].load(std::memory_order_relaxed);
-    if (slot <= kTombstone) continue;
-    uint64_t at = fresh->home(row_in(slot)->hash);
-    while (fresh->at()[at].load(std::memory_order_relaxed) != kEmpty) at = (at + 1) & fresh->mask();
-    fresh->at()[at].store(slot, std::memory_order_relaxed);
+// The key's way; else an erased one of the same word; else the first empty one.
+KeyedRows::Spot KeyedRows::locate(Shard& shard, const KeyRef& key) const {
+  Buckets* buckets = shard.buckets.load(std::memory_order_relaxed);
+  Spot erased{};
+  for (uint64_t at = buckets->home(key.hash, kShardBits);; at = buckets->next(at)) {  // there is always an empty way
+    Bucket& b = buckets->at()[at];
+    for (uint32_t w = 0; w < Bucket::kWays; w++) {
+      uint64_t ref = b.ref[w].load(std::memory_order_relaxed);
+      if (ref == kEmpty) return erased.at ? erased : Spot{&b.word[w], &b.ref[w], kEmpty};
+      if (b.word[w].load(std::memory_order_relaxed) != key.word) continue;
+      if (ref == kErased)
+        erased = {&b.word[w], &b.ref[w], kErased};
+      else if (same_key(ref, key))
+        return {&b.word[w], &b.ref[w], ref};
+    }
+  }
+}
+
+// Room for one more way; true when the array is another one. A new array is filled aside and published; readers inside
+// go on with the old one. Rows are met, and placed, in hash order: both arrays are walked once from front to back.
+bool KeyedRows::make_room(Shard& shard) {
+  Buckets* old = shard.buckets.load(std::memory_order_relaxed);
+  if (shard.used + 1 <= most_used(old->ways())) return false;
+  uint64_t count = old->count;  // mostly erased ways: the same size will do
+  if (shard.live + 1 > old->ways() * 3 / 5) count += count < knobs::capacity(kDoubleBelow) ? count : count / 4 + 1;
+  Buckets* fresh = make_buckets(count);
+  for (uint64_t way = 0; way < old->ways(); way++) {
+    const Bucket& from = old->at()[way / Bucket::kWays];
+    uint64_t ref = from.ref[way % Bucket::kWays].load(std::memory_order_relaxed);
+    if (ref <= kErased) continue;
+    uint64_t word = from.word[way % Bucket::kWays].load(std::memory_order_relaxed);
+    uint64_t at = fresh->home(hash_of_word(word), kShardBits);
+    while (fresh->at()[at].full()) at = fresh->next(at);
+    Bucket& to = fresh->at()[at];
+    uint32_t w = 0;
+    while (to.ref[w].load(std::memory_order_relaxed) != kEmpty) w++;
+    to.word[w].store(word, std::memory_order_relaxed);
+    to.ref[w].store(ref, std::memory_order_relaxed);
   }
   shard.used = shard.live;
-  shard.slots.store(fresh, std::memory_order_release);
-  epochs_.retire(old, free_slots_callback, this);
-}
-
-void KeyedRows::publish(Shard& shard, const Spot& spot, const Row* fresh) noexcept {
-  spot.slots->at()[spot.at].store(pack(fresh), std::memory_order_release);
-  if (!spot.row) {
-    shard.live++;
-    if (!spot.tombstone) shard.used++;
-  }
-  shard.rows.store(shard.live, std::memory_order_relaxed);
-  shard.bytes.fetch_add(fresh->bytes() - (spot.row ? spot.row->bytes() : 0), std::memory_order_relaxed);
-}
-
-void KeyedRows::retire(const Row* row) { epochs_.retire(const_cast<Row*>(row), free_row_callback, this); }
-
-bool KeyedRows::erase(const KeyRef& key) {
-  Shard& shard = shard_of(key);
-  Spot spot;
-  {
-    std::lock_guard lock(shard.mutex);
-    Slots* slots = shard.slots.load(std::memory_order_relaxed);
-    if (shard.live == 0 || !probe(slots, slots->home(key.hash), key)) return false;
-    spot = locate(shard, key);
-    spot.slots->at()[spot.at].store(kTombstone, std::memory_order_release);
-    shard.live--;
-    shard.rows.store(shard.live, std::memory_order_relaxed);
-    shard.bytes.fetch_sub(spot.row->bytes(), std::memory_order_relaxed);
-  }
-  retire(spot.row);
+  shard.buckets.store(fresh, std::memory_order_release);
+  epochs_.retire(old, free_buckets_callback, this);
   return true;
 }
 
+void KeyedRows::publish(Shard& shard, const Spot& spot, const KeyRef& key, uint64_t ref) noexcept {
+  if (spot.ref == kEmpty) {
+    spot.word->store(key.word, std::memory_order_relaxed);
+    shard.used++;
+  }
+  spot.at->store(ref, std::memory_order_release);
+  if (!spot.row()) shard.rows.store(++shard.live, std::memory_order_relaxed);
+}
+
+bool KeyedRows::erase(const KeyRef& key) {
+  Shard& shard = shard_of(key.hash);
+  Spot spot;
+  {
+    std::lock_guard lock(shard.mutex);
+    spot = locate(shard, key);
+    if (!spot.row()) return false;
+    spot.at->store(kErased, std::memory_order_release);
+    shard.rows.store(--shard.live, std::memory_order_relaxed);
+  }
+  retire(spot.ref, key.hash);
+  return true;
+}
+
+// Readers that linger must not let replaced rows pile up.
+void KeyedRows::retire(uint64_t ref, uint64_t hash) {
+  uint64_t size = arena_.block_bytes(ref);
+  uint64_t waiting = retired_bytes_.fetch_add(size, std::memory_order_relaxed) + size;
+  epochs_.retire(reinterpret_cast<void*>(ref), free_block_callback, &shard_of(hash));
+  if (waiting > std::max(kRetiredBytes, arena_.bytes() / kRetiredShare)) epochs_.synchronize_for(kRetireWaitNs);
+}
+
+void KeyedRows::free_block_callback(void* ref, void* at) {
+  auto* shard = static_cast<Shard*>(at);
+  KeyedRows& store = *shard->store;
+  auto r = reinterpret_cast<uint64_t>(ref);
+  store.retired_bytes_.fetch_sub(store.arena_.block_bytes(r), std::memory_order_relaxed);
+  store.arena_.free(uint32_t(shard - store.shards_), r);
+}
+
 // What readers no longer see still counts against the budget until it is freed: wait for that before giving up.
-void* KeyedRows::allocate(uint64_t bytes, size_t align) {
+template <class Allocate>
+auto KeyedRows::within_budget(Allocate&& allocate) {
   try {
-    return memory_->allocate(bytes, align);
+    return allocate();
   } catch (const BudgetExceeded&) {
     if (epochs_.waiting() == 0) throw;
   }
   epochs_.synchronize();
-  return memory_->allocate(bytes, align);
+  return allocate();
 }
 
-Row* KeyedRows::make_row(const KeyRef& key, uint64_t payload_size) {
+KeyedRows::NewRow KeyedRows::make_row(const KeyRef& key, uint64_t payload_size) {
   if (payload_size > UINT32_MAX) throw std::bad_alloc();
-  uint64_t bytes = sizeof(Row) + align_up(key.size, 8) + payload_size;
-  void* p = allocate(bytes, kRowAlign);
-  if (reinterpret_cast<uintptr_t>(p) >> 48) {  // only a host allocator with exotic addresses gets here
-    memory_->deallocate(p, bytes, kRowAlign);
-    throw std::bad_alloc();
+  uint64_t room = bytes_ ? key_room(key.size) : 0;
+  uint64_t ref = within_budget([&] { return arena_.allocate(stripe_of(key.hash), room + payload_size); });
+  uint8_t* block = RowArena::block(ref);
+  if (bytes_) {
+    std::memcpy(block, &key.size, sizeof key.size);
+    if (key.size) std::memcpy(block + sizeof key.size, key.data, key.size);
   }
-  auto* row = new (p) Row{key.hash, key.size, uint32_t(payload_size)};
-  if (key.size) {
-    auto* at = const_cast<uint8_t*>(row->key());
-    std::memset(at + align_up(key.size, 8) - 8, 0, 8);
-    std::memcpy(at, key.data, key.size);
-  }
-  return row;
+  return {ref, block + room};
 }
 
-void KeyedRows::drop_row(Row* row) noexcept { memory_->deallocate(row, row->bytes(), kRowAlign); }
-
-KeyedRows::Slots* KeyedRows::make_slots(uint64_t log2) {
-  uint64_t bytes = sizeof(Slots) + (uint64_t(8) << log2);
-  auto* slots = new (allocate(bytes, kSlotAlign)) Slots{log2};
-  for (uint64_t i = 0; i < slots->capacity(); i++) new (&slots->at()[i]) std::atomic<uint64_t>(kEmpty);
-  return slots;
+Buckets* KeyedRows::make_buckets(uint64_t count) {
+  uint64_t bytes = sizeof(Buckets) + count * sizeof(Bucket);
+  void* p = within_budget([&] { return memory_->allocate(bytes, array_align(bytes)); });
+  advise_huge(p, bytes);
+  auto* buckets = new (p) Buckets{count};
+  for (uint64_t i = 0; i < count; i++) new (&buckets->at()[i]) Bucket{};
+  bucket_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  return buckets;
 }
 
-void KeyedRows::free_slots(Slots* slots) noexcept { memory_->deallocate(slots, slots->bytes(), kSlotAlign); }
-
-void KeyedRows::free_row_callback(void* p, void* store) {
-  static_cast<KeyedRows*>(store)->drop_row(static_cast<Row*>(p));
+void KeyedRows::free_buckets(const Buckets* buckets) noexcept {
+  uint64_t bytes = buckets->bytes();
+  bucket_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+  memory_->deallocate(const_cast<Buckets*>(buckets), bytes, array_align(bytes));
 }
-void KeyedRows::free_slots_callback(void* p, void* store) {
-  static_cast<KeyedRows*>(store)->free_slots(static_cast<Slots*>(p));
+void KeyedRows::free_buckets_callback(void* p, void* store) {
+  static_cast<KeyedRows*>(store)->free_buckets(static_cast<Buckets*>(p));
 }
 
-// Rows whose home is in [from, to) and whose hash is >= cursor: they lie between slot `from` and the first empty slot
-// at or after `to`.
-void KeyedRows::collect(const Slots* slots, uint64_t from, uint64_t to, uint64_t cursor, std::vector<const Row*>* out) {
+// Rows whose home is in [from, to) and whose hash is >= cursor: they lie between bucket `from` and the first bucket at
+// or after `to` that is not full.
+void KeyedRows::collect(const Buckets& buckets, uint64_t from, uint64_t to, uint64_t cursor,
+                        std::vector<StoredRow>* out) const {
   uint64_t at = from;
-  for (uint64_t step = 0; step < slots->capacity(); step++, at = (at + 1) & slots->mask()) {
-    uint64_t slot = slots->at()[at].load(std::memory_order_acquire);
-    if (slot == kEmpty && from + step >= to) return;
-    if (slot <= kTombstone) continue;
-    const Row* row = row_in(slot);
-    uint64_t home = slots->home(row->hash);
-    if (home >= from && home < to && row->hash >= cursor) out->push_back(row);
+  for (uint64_t step = 0; step < buckets.count; step++, at = buckets.next(at)) {
+    const Bucket& b = buckets.at()[at];
+    for (uint32_t w = 0; w < Bucket::kWays; w++) {
+      uint64_t ref = b.ref[w].load(std::memory_order_acquire);
+      if (ref <= kErased) continue;
+      uint64_t word = b.word[w].load(std::memory_order_relaxed), hash = hash_of_word(word);
+      uint64_t home = buckets.home(hash, kShardBits);
+      if (home >= from && home < to && hash >= cursor)
+        out->push_back({hash, word, RowArena::block(ref), payload_of(ref)});
+    }
+    if (from + step + 1 >= to && !b.full()) return;
   }
 }
 
-void KeyedRows::scan(uint64_t* cursor, size_t max_rows, std::vector<const Row*>* out) const {
+void KeyedRows::scan(uint64_t* cursor, size_t max_rows, std::vector<StoredRow>* out) const {
   out->clear();
   max_rows = std::max<size_t>(max_rows, 1);
   while (*cursor != kScanEnd && out->size() < max_rows) {
     uint64_t shard = *cursor >> (64 - kShardBits);
-    const Slots* slots = shards_[shard].slots.load(std::memory_order_acquire);
-    uint64_t from = slots->home(*cursor);
-    uint64_t to = std::min(slots->capacity(), from + std::max<uint64_t>(64, max_rows - out->size()));
-    size_t begin = out->size();
-    collect(slots, from, to, *cursor, out);
-    std::sort(out->begin() + ptrdiff_t(begin), out->end(), before);
+    const Buckets& buckets = *shards_[shard].buckets.load(std::memory_order_acquire);
+    uint64_t from = buckets.home(*cursor, kShardBits);
+    uint64_t to = std::min(buckets.count, from + std::max<uint64_t>(16, (max_rows - out->size()) / Bucket::kWays));
+    auto begin = ptrdiff_t(out->size());
+    collect(buckets, from, to, *cursor, out);
+    std::sort(out->begin() + begin, out->end(), [&](auto& a, auto& b) { return before(a, b, bytes_); });
     // A key erased and inserted again meanwhile may have been met in both places.
-    out->erase(std::unique(out->begin() + ptrdiff_t(begin), out->end(), equal_keys), out->end());
+    out->erase(std::unique(out->begin() + begin, out->end(), [&](auto& a, auto& b) { return same(a, b, bytes_); }),
+               out->end());
     if (out->size() <= max_rows) {
-      if (to < slots->capacity())
-        *cursor = shard << (64 - kShardBits) | to << (64 - kShardBits - slots->log2);
+      if (to < buckets.count)
+        *cursor = shard << (64 - kShardBits) | buckets.first_hash(to, kShardBits);
       else
         *cursor = shard + 1 < kShards ? (shard + 1) << (64 - kShardBits) : kScanEnd;
       continue;
     }
     // Stop before a hash whose rows do not all fit; one that never fits goes out whole.
     size_t end = max_rows;
-    while (end > begin && (*out)[end]->hash == (*out)[end - 1]->hash) end--;
+    while (end > size_t(begin) && (*out)[end].hash == (*out)[end - 1].hash) end--;
     if (end == 0)
-      while (end < out->size() && (*out)[end]->hash == (*out)[0]->hash) end++;
-    *cursor = end < out->size() ? (*out)[end]->hash : (*out)[end - 1]->hash + 1;
+      while (end < out->size() && (*out)[end].hash == (*out)[0].hash) end++;
+    *cursor = end < out->size() ? (*out)[end].hash : (*out)[end - 1].hash + 1;
     out->resize(end);
     return;
   }
@@ -268,11 +309,7 @@ uint64_t KeyedRows::size() const {
 }
 
 uint64_t KeyedRows::bytes() const {
-  auto guard = read();
-  uint64_t n = sizeof(KeyedRows);
-  for (auto& s : shards_)
-    n += s.bytes.load(std::memory_order_relaxed) + s.slots.load(std::memory_order_acquire)->bytes();
-  return n;
+  return sizeof(KeyedRows) + arena_.bytes() + bucket_bytes_.load(std::memory_order_relaxed);
 }
 
 }  // namespace gyr

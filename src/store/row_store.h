@@ -1,10 +1,9 @@
-// The key-to-row engine under tables and caches. Keys are bytes (an int64 key is its 8 bytes); a row is an immutable
-// block that is replaced, never changed. Readers are lock-free: one guard per call, then plain loads. Writers lock one
-// of kShards shards. What readers may still see is freed by the EpochDomain.
+// The key-to-row engine under tables and caches. Keys are int64 or bytes; a row is an immutable block that is replaced,
+// never changed. Readers are lock-free: one guard per call, then plain loads. Writers lock one of kShards shards. What
+// readers may still see is freed by the EpochDomain. Shard and place in it are the top bits of the hash.
 //
-// A shard is an open-addressing array of 8-byte slots: 48 bits of row pointer and 16 bits of hash, so one atomic store
-// publishes, replaces or erases a row, and a slot never says half of two things. Shard and position are the top bits
-// of the hash: slots lie in hash order, which is what scan() walks, before and after growth.
+// Batches are read in three waves over groups of keys, so that cache misses overlap: hash and ask for the buckets,
+// probe and ask for the rows, hand the rows out; while one group is handed out the next two are on their way.
 #pragma once
 
 #include <gyr/base.h>
@@ -20,42 +19,41 @@
 #include "base/knobs.h"
 #include "base/math.h"
 #include "exec/epoch.h"
+#include "store/arena.h"
+#include "store/buckets.h"
 
 namespace gyr {
 
-// A borrowed key with its hash.
+// A borrowed key with its hash and its word (store/buckets.h).
 struct KeyRef {
   const void* data;
   uint32_t size;
   uint64_t hash;
+  uint64_t word;
 };
 
-struct Row {
+// A row that scan() met.
+struct StoredRow {
   uint64_t hash;
-  uint32_t key_size;
-  uint32_t size;  // of the payload
-
-  const uint8_t* key() const { return reinterpret_cast<const uint8_t*>(this + 1); }
-  const uint8_t* payload() const { return key() + align_up(key_size, 8); }
-  uint8_t* payload() { return const_cast<uint8_t*>(static_cast<const Row*>(this)->payload()); }
-  std::string_view key_text() const { return {reinterpret_cast<const char*>(key()), key_size}; }
-  int64_t key_int() const {
-    int64_t v;
-    std::memcpy(&v, key(), sizeof v);
-    return v;
-  }
-  uint64_t bytes() const { return sizeof(Row) + align_up(key_size, 8) + size; }
+  uint64_t word;
+  const uint8_t* block;
+  const uint8_t* payload;
+  int64_t key_int() const { return int64_t(word); }
+  std::string_view key_text() const;
 };
-static_assert(sizeof(Row) == 16);
 
 class KeyedRows {
  public:
   using Hash = uint64_t (*)(const void*, size_t);
+  enum class KeyKind : uint8_t { kInt, kBytes };
   static constexpr uint32_t kShardBits = 6, kShards = 1u << kShardBits;
   static constexpr uint64_t kScanEnd = UINT64_MAX;
+  static constexpr size_t kGroup = 32;
 
   struct Options {
+    KeyKind keys = KeyKind::kInt;
     uint64_t expected_rows = 0;
+    uint32_t row_bytes = 0;         // of every payload, 0 = they differ; int keys only
     uint32_t prefetch_bytes = 128;  // how much of a row a batch lookup fetches ahead
     Hash hash = nullptr;            // tests: null = hash64
   };
@@ -64,105 +62,174 @@ class KeyedRows {
   KeyedRows(const KeyedRows&) = delete;
   KeyedRows& operator=(const KeyedRows&) = delete;
 
-  KeyRef key(const int64_t* id) const { return make_key(id, sizeof *id); }
-  KeyRef key(const gyr_str& s) const { return make_key(s.data, uint32_t(s.len)); }
-  KeyRef key(std::string_view s) const { return make_key(s.data(), uint32_t(s.size())); }
+  KeyRef key(const int64_t* id) const { return {id, sizeof *id, hash_of(id, sizeof *id), uint64_t(*id)}; }
+  KeyRef key(const gyr_str& s) const { return byte_key(s.data, uint32_t(s.len)); }
+  KeyRef key(std::string_view s) const { return byte_key(s.data(), uint32_t(s.size())); }
 
-  // Rows found under a guard stay valid until it ends. Never write through this store while holding one.
+  // Payloads found under a guard stay valid until it ends. Never write through this store while holding one.
   EpochDomain::ReadGuard read() const { return epochs_.enter(); }
-  const Row* find(const KeyRef& key) const;
-  // out[i] = row of keys[i] or null. Works in groups, so that the cache misses of a group overlap.
-  void find(const int64_t* keys, size_t n, const Row** out) const;
-  void find(const gyr_str* keys, size_t n, const Row** out) const;
+  const uint8_t* find(const KeyRef& key) const;
+  // Calls use(first, m, const uint8_t* const* payloads) for keys[first, first + m) in order; null = no such row. `Key`
+  // is int64_t or gyr_str, as the store's keys are.
+  template <class Key, class Use>
+  void find(const Key* keys, size_t n, Use&& use) const;
 
-  // Calls merge(const Row* old) with the key's stored row or null; it returns the new row from make_row(), or null to
-  // keep what is there. Other writers of the key wait meanwhile. True when a row was written. Throws bad_alloc (or
-  // what merge throws) with nothing changed.
+  // An unpublished row; what merge functions return. No ref = none.
+  struct NewRow {
+    uint64_t ref = 0;
+    uint8_t* payload = nullptr;
+  };
+  // Calls merge(const uint8_t* old) with the key's stored payload or null; it returns the new row from make_row(), or
+  // none to keep what is there. Other writers of the key wait meanwhile. True when a row was written. Throws bad_alloc
+  // (or what merge throws) with nothing changed.
   template <class Merge>
   bool upsert(const KeyRef& key, Merge&& merge) {
-    Shard& shard = shard_of(key);
-    const Row* replaced;
+    Shard& shard = shard_of(key.hash);
+    uint64_t replaced;
     {
       std::lock_guard lock(shard.mutex);
-      make_room(shard);
       Spot spot = locate(shard, key);
-      Row* fresh = merge(spot.row);
-      if (!fresh) return false;
-      publish(shard, spot, fresh);
-      replaced = spot.row;
+      if (spot.ref == kEmpty && make_room(shard)) spot = locate(shard, key);
+      NewRow fresh = merge(spot.row() ? payload_of(spot.ref) : nullptr);
+      if (!fresh.ref) return false;
+      publish(shard, spot, key, fresh.ref);
+      if (!spot.row()) return true;
+      replaced = spot.ref;
     }
-    if (replaced) retire(replaced);
+    retire(replaced, key.hash);
     return true;
   }
   bool erase(const KeyRef& key);
+  // Asks for what upserts of the keys will touch: their buckets, and with `rows` the rows they may replace.
+  void prefetch(const KeyRef* keys, size_t n, bool rows) const;
 
-  // An unpublished row with its key filled in; drop_row() when it is not published after all.
-  Row* make_row(const KeyRef& key, uint64_t payload_size);
-  void drop_row(Row* row) noexcept;
+  // A row with its key filled in; drop_row() when it is not published after all.
+  NewRow make_row(const KeyRef& key, uint64_t payload_size);
+  void drop_row(const KeyRef& key, const NewRow& row) noexcept { arena_.free(stripe_of(key.hash), row.ref); }
 
-  // Rows in hash order (ties by key bytes) from hash *cursor on; moves *cursor on, to kScanEnd at the end. Needs a
-  // guard. At most max_rows, unless more rows than that share one hash. A row that exists during the whole scan is
-  // visited exactly once, whatever is written meanwhile; others may or may not be.
-  void scan(uint64_t* cursor, size_t max_rows, std::vector<const Row*>* out) const;
+  // Rows in hash order (ties by key) from hash *cursor on; moves *cursor on, to kScanEnd at the end. Needs a guard. At
+  // most max_rows, unless more rows than that share one hash. A row that exists during the whole scan is visited
+  // exactly once, whatever is written meanwhile; others may or may not be.
+  void scan(uint64_t* cursor, size_t max_rows, std::vector<StoredRow>* out) const;
 
   uint64_t size() const;
-  uint64_t bytes() const;  // rows and slots
+  uint64_t bytes() const;  // rows, room for more, and buckets
   EpochDomain& epochs() { return epochs_; }
 
  private:
-  struct alignas(64) Slots {
-    uint64_t log2 = 0;
-    std::atomic<uint64_t>* at() { return reinterpret_cast<std::atomic<uint64_t>*>(this + 1); }
-    const std::atomic<uint64_t>* at() const { return reinterpret_cast<const std::atomic<uint64_t>*>(this + 1); }
-    uint64_t capacity() const { return uint64_t(1) << log2; }
-    uint64_t mask() const { return capacity() - 1; }
-    uint64_t home(uint64_t hash) const { return (hash << kShardBits) >> (64 - log2); }
-    uint64_t bytes() const { return sizeof(Slots) + capacity() * 8; }
-  };
   struct alignas(64) Shard {
-    std::atomic<Slots*> slots{nullptr};
+    std::atomic<Buckets*> buckets{nullptr};
     std::mutex mutex;
-    uint64_t live = 0, used = 0;  // used counts tombstones too; both under the mutex
-    std::atomic<uint64_t> rows{0}, bytes{0};
+    uint64_t live = 0, used = 0;  // used counts erased ways too; both under the mutex
+    std::atomic<uint64_t> rows{0};
+    KeyedRows* store = nullptr;
   };
   struct Spot {
-    Slots* slots;
-    uint64_t at;
-    const Row* row;  // null: `at` is where a new one goes
-    bool tombstone;
+    std::atomic<uint64_t>*word, *at;  // of the way
+    uint64_t ref;
+    bool row() const { return ref > kErased; }
   };
-  static constexpr uint64_t kEmpty = 0, kTombstone = 1;
+  struct Probe {
+    KeyRef key;
+    const Buckets* buckets;
+    uint64_t at;
+  };
 
-  static uint64_t pack(const Row* row) { return row->hash << 48 | reinterpret_cast<uintptr_t>(row); }
-  static const Row* row_in(uint64_t slot) { return reinterpret_cast<const Row*>(slot & ((uint64_t(1) << 48) - 1)); }
-  static bool tag_matches(uint64_t slot, uint64_t hash) { return slot > kTombstone && (slot ^ hash << 48) >> 48 == 0; }
-  static bool same_key(const Row* row, const KeyRef& key);
-
-  KeyRef make_key(const void* data, uint32_t size) const {
+  uint64_t hash_of(const void* data, size_t size) const {
     uint64_t h = hash_ ? hash_(data, size) : knobs::table_hash(hash64(data, size));
-    return {data, size, h == kScanEnd ? kScanEnd - 1 : h};  // the largest value is the scan's end
+    return h == kScanEnd ? kScanEnd - 1 : h;  // the largest value is the scan's end
   }
-  Shard& shard_of(const KeyRef& key) { return shards_[key.hash >> (64 - kShardBits)]; }
-  const Shard& shard_of(const KeyRef& key) const { return shards_[key.hash >> (64 - kShardBits)]; }
-  static const Row* probe(const Slots* slots, uint64_t at, const KeyRef& key);
-  template <class Key>
-  void find_all(const Key* keys, size_t n, const Row** out) const;
-  static Spot locate(Shard& shard, const KeyRef& key);
-  void make_room(Shard& shard);
-  void publish(Shard& shard, const Spot& spot, const Row* fresh) noexcept;
-  void retire(const Row* row);
-  Slots* make_slots(uint64_t log2);
-  void free_slots(Slots* slots) noexcept;
-  void* allocate(uint64_t bytes, size_t align);
-  static void free_row_callback(void* p, void* store);
-  static void free_slots_callback(void* p, void* store);
-  static void collect(const Slots* slots, uint64_t from, uint64_t to, uint64_t cursor, std::vector<const Row*>* out);
+  KeyRef byte_key(const char* data, uint32_t size) const {
+    uint64_t h = hash_of(data, size);
+    return {data, size, h, h};
+  }
+  uint64_t hash_of_word(uint64_t word) const { return bytes_ ? word : hash_of(&word, sizeof word); }
+  Shard& shard_of(uint64_t hash) { return shards_[hash >> (64 - kShardBits)]; }
+  const Shard& shard_of(uint64_t hash) const { return shards_[hash >> (64 - kShardBits)]; }
+  static uint32_t stripe_of(uint64_t hash) { return uint32_t(hash >> (64 - kShardBits)); }
+
+  // A byte key lies before its payload: its size, then itself.
+  static uint64_t key_room(uint32_t size) { return align_up(sizeof(uint32_t) + size, 8); }
+  const uint8_t* payload_of(uint64_t ref) const {
+    const uint8_t* block = RowArena::block(ref);
+    if (!bytes_) return block;
+    uint32_t size;
+    std::memcpy(&size, block, sizeof size);
+    return block + key_room(size);
+  }
+  bool same_key(uint64_t ref, const KeyRef& key) const;
+  // The row's ref from bucket `at` on, or kEmpty. find_word(): of any row with the word.
+  uint64_t find_ref(const Buckets& buckets, uint64_t at, const KeyRef& key) const;
+  static uint64_t find_word(const Buckets& buckets, uint64_t at, uint64_t word);
+  Spot locate(Shard& shard, const KeyRef& key) const;
+  bool make_room(Shard& shard);
+  void publish(Shard& shard, const Spot& spot, const KeyRef& key, uint64_t ref) noexcept;
+  void retire(uint64_t ref, uint64_t hash);
+  Buckets* make_buckets(uint64_t count);
+  void free_buckets(const Buckets* buckets) noexcept;
+  template <class Allocate>
+  auto within_budget(Allocate&& allocate);
+  static void free_block_callback(void* ref, void* shard);
+  static void free_buckets_callback(void* p, void* store);
+  void collect(const Buckets& buckets, uint64_t from, uint64_t to, uint64_t cursor, std::vector<StoredRow>* out) const;
 
   std::pmr::memory_resource* const memory_;
   const Hash hash_;
-  const uint32_t prefetch_bytes_;
+  const bool bytes_;
+  const uint32_t row_bytes_, prefetch_bytes_;
+  RowArena arena_;
+  std::atomic<uint64_t> bucket_bytes_{0}, retired_bytes_{0};
   Shard shards_[kShards];
-  mutable EpochDomain epochs_;  // last member: frees what is retired before the shards go
+  mutable EpochDomain epochs_;  // last member: frees what is retired before the rest goes
 };
+
+template <class Key, class Use>
+void KeyedRows::find(const Key* keys, size_t n, Use&& use) const {
+  constexpr bool kInt = std::is_same_v<Key, int64_t>;
+  constexpr size_t kWaves = 3;
+  Probe probes[kWaves][kGroup];
+  const uint8_t* rows[kGroup];
+  uint64_t refs[kWaves][kGroup];
+  const size_t group = knobs::capacity(kGroup), groups = (n + group - 1) / group;
+  auto count = [&](size_t g) { return g + 1 < groups ? group : n - g * group; };
+  for (size_t step = 0; step < groups + kWaves - 1; step++) {
+    if (size_t g = step; g < groups) {
+      Probe* p = probes[g % kWaves];
+      for (size_t i = 0, m = count(g); i < m; i++, p++) {
+        if constexpr (kInt)
+          p->key = key(&keys[g * group + i]);
+        else
+          p->key = key(keys[g * group + i]);
+        p->buckets = shard_of(p->key.hash).buckets.load(std::memory_order_acquire);
+        p->at = p->buckets->home(p->key.hash, kShardBits);
+        __builtin_prefetch(&p->buckets->at()[p->at]);
+      }
+    }
+    if (size_t g = step - 1; g < groups) {
+      const Probe* p = probes[g % kWaves];
+      uint64_t* ref = refs[g % kWaves];
+      for (size_t i = 0, m = count(g); i < m; i++, p++, ref++) {
+        // Byte keys: whoever has this hash; nearly always the one.
+        *ref = find_word(*p->buckets, p->at, p->key.word);
+        const auto* block = RowArena::block(*ref);
+        if (*ref != kEmpty)
+          for (uint32_t b = 0; b < prefetch_bytes_; b += 64) __builtin_prefetch(block + b);
+      }
+    }
+    if (size_t g = step - 2; g < groups) {
+      const uint64_t* ref = refs[g % kWaves];
+      size_t m = count(g);
+      for (size_t i = 0; i < m; i++) {
+        uint64_t r = ref[i];
+        if constexpr (!kInt) {
+          const Probe& p = probes[g % kWaves][i];
+          if (r != kEmpty && !same_key(r, p.key)) r = find_ref(*p.buckets, p.at, p.key);
+        }
+        rows[i] = r != kEmpty ? payload_of(r) : nullptr;
+      }
+      use(g * group, m, static_cast<const uint8_t* const*>(rows));
+    }
+  }
+}
 
 }  // namespace gyr

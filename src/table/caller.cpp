@@ -41,12 +41,12 @@ struct Need {
   uint64_t values = 0, heap = 0;
 };
 
-Need measure(const RowFormat& format, const std::vector<const Row*>& rows, size_t column) {
+Need measure(const RowFormat& format, const std::vector<const uint8_t*>& rows, size_t column) {
   const auto& cell = format.cells[column];
   Need need;
   if (!cell.is_list) need.values = rows.size();
   if (!cell.is_list && cell.dtype != GYR_DTYPE_STRING) return need;
-  for (const Row* row : rows) {
+  for (const uint8_t* row : rows) {
     if (!row || RowFormat::is_null(row, column)) continue;
     auto r = format.range(row, column);
     if (!cell.is_list) {
@@ -92,18 +92,25 @@ void copy_validity(const RowFormat::Range& r, int64_t at, const gyr_table_column
     std::memset(c.element_valid + at, 1, r.count);
 }
 
+// Values and statuses in one pass. state: of the rows.
 template <class From, class To>
-void copy_numbers(const RowFormat& format, const std::vector<const Row*>& rows, size_t column,
+void copy_scalars(uint32_t offset, const std::vector<const uint8_t*>& rows, const uint8_t* state, size_t column,
                   const gyr_table_column& c) {
-  const auto& cell = format.cells[column];
   To* out = static_cast<To*>(c.values);
-  if (!cell.is_list) {
-    for (const Row* row : rows) {
-      bool present = row && !RowFormat::is_null(row, column);
-      *out++ = present ? To(load<From>(row->payload() + cell.offset)) : To(0);
-    }
-    return;
+  uint8_t* status = c.status;
+  const uint8_t* const* from = rows.data();
+  for (size_t i = 0, n = rows.size(); i < n; i++) {
+    const uint8_t* row = from[i];
+    bool present = row && !RowFormat::is_null(row, column);
+    out[i] = present ? To(load<From>(row + offset)) : To(0);
+    if (status) status[i] = row && !present ? uint8_t(GYR_VALUE_NULL) : state[i];
   }
+}
+
+template <class From, class To>
+void copy_lists(const RowFormat& format, const std::vector<const uint8_t*>& rows, size_t column,
+                const gyr_table_column& c) {
+  To* out = static_cast<To*>(c.values);
   int64_t at = 0;
   for (size_t i = 0; i < rows.size(); i++) {
     c.offsets[i] = at;
@@ -115,7 +122,7 @@ void copy_numbers(const RowFormat& format, const std::vector<const Row*>& rows, 
   c.offsets[rows.size()] = at;
 }
 
-void copy_strings(const RowFormat& format, const std::vector<const Row*>& rows, size_t column,
+void copy_strings(const RowFormat& format, const std::vector<const uint8_t*>& rows, size_t column,
                   const gyr_table_column& c) {
   bool list = format.cells[column].is_list;
   gyr_str* out = static_cast<gyr_str*>(c.values);
@@ -182,30 +189,42 @@ Status append_value(const Field& field, const gyr_value& v, const char* name, Co
 
 Status TableImpl::read_into(const Keys& keys, int64_t now_us, const gyr_table_column* columns, uint64_t n) const {
   GYR_TRY(check_keys(keys));
-  auto number_of = [&](uint64_t c) { return find_column(columns[c].name); };
-  for (uint64_t c = 0; c < n; c++) {
-    if (!columns[c].name)
-      return fail(GYR_E_INVALID_ARGUMENT, "table", "columns[%llu].name is NULL", (unsigned long long)c);
-    int at = number_of(c);
+  Lease scratch(*this);
+  scratch->columns.resize(n);
+  size_t guess = 0;  // callers name columns in the schema's order more often than not
+  for (uint64_t c = 0; c < n; c++, guess++) {
+    const char* name = columns[c].name;
+    if (!name) return fail(GYR_E_INVALID_ARGUMENT, "table", "columns[%llu].name is NULL", (unsigned long long)c);
+    bool guessed = guess < schema_.columns.size() && schema_.columns[guess].name == name;
+    int at = guessed ? int(guess) : find_column(name);
+    scratch->columns[c] = at;
+    guess = at < 0 ? guess : size_t(at);
     if (at < 0)
       return fail(GYR_E_NOT_FOUND, "table", "the table \"%.100s\" has no column \"%.100s\"", schema_.name.c_str(),
                   columns[c].name);
     GYR_TRY(check_destination(schema_.columns[size_t(at)], columns[c], keys.count));
   }
-  Lease scratch(*this);
   auto guard = store_.read();
   locate(keys, now_us == 0 ? realtime_us() : now_us, &*scratch);
   const auto& rows = scratch->rows;
-  for (uint64_t c = 0; c < n; c++) GYR_TRY(check_capacity(columns[c], measure(format_, rows, size_t(number_of(c)))));
+  for (uint64_t c = 0; c < n; c++)
+    GYR_TRY(check_capacity(columns[c], measure(format_, rows, size_t(scratch->columns[c]))));
   for (uint64_t c = 0; c < n; c++) {
-    size_t at = size_t(number_of(c));
+    size_t at = size_t(scratch->columns[c]);
     gyr_dtype stored = schema_.columns[at].dtype;
+    const RowFormat::Cell& cell = format_.cells[at];
     if (stored == GYR_DTYPE_STRING) {
       copy_strings(format_, rows, at, columns[c]);
     } else {
       with_stored_type(stored, [&]<class From>() {
-        with_stored_type(columns[c].dtype, [&]<class To>() { copy_numbers<From, To>(format_, rows, at, columns[c]); });
+        with_stored_type(columns[c].dtype, [&]<class To>() {
+          if (cell.is_list)
+            copy_lists<From, To>(format_, rows, at, columns[c]);
+          else
+            copy_scalars<From, To>(cell.offset, rows, scratch->state.data(), at, columns[c]);
+        });
       });
+      if (!cell.is_list) continue;
     }
     for (uint64_t i = 0; columns[c].status && i < keys.count; i++)
       columns[c].status[i] = rows[i] && RowFormat::is_null(rows[i], at) ? uint8_t(GYR_VALUE_NULL) : scratch->state[i];

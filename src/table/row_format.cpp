@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/math.h"
+
 namespace gyr {
 namespace {
 
@@ -67,9 +69,9 @@ uint64_t put_range(const RowFormat::Cell& c, const Column& from, int64_t i, uint
 }
 
 // Start and end of an old row's variable part, validity included.
-uint64_t copy_range(const RowFormat& format, const Row* old, size_t column, uint64_t at, uint8_t* block) {
+uint64_t copy_range(const RowFormat& format, const uint8_t* old, size_t column, uint64_t at, uint8_t* block) {
   const auto& c = format.cells[column];
-  const uint8_t* from = old->payload();
+  const uint8_t* from = old;
   uint32_t start = load<uint32_t>(from + c.offset), count = load<uint32_t>(from + c.offset + 4);
   auto r = format.range(old, column);
   uint64_t end = uint64_t(r.data - from);
@@ -87,7 +89,7 @@ uint64_t copy_range(const RowFormat& format, const Row* old, size_t column, uint
   return at + (end - start);
 }
 
-uint64_t put_all(const RowFormat& format, const Row* old, const std::vector<const Column*>& from, int64_t i,
+uint64_t put_all(const RowFormat& format, const uint8_t* old, const std::vector<const Column*>& from, int64_t i,
                  uint8_t* block) {
   uint64_t at = format.fixed_size;
   for (size_t c = 0; c < format.cells.size(); c++) {
@@ -98,7 +100,7 @@ uint64_t put_all(const RowFormat& format, const Row* old, const std::vector<cons
     if (has_range(cell)) {
       at = keep ? copy_range(format, old, c, at, block) : put_range(cell, *from[c], i, at, block);
     } else if (block && keep) {
-      std::memcpy(block + cell.offset, old->payload() + cell.offset, cell_width(cell));
+      std::memcpy(block + cell.offset, old + cell.offset, cell_width(cell));
     } else if (block) {
       with_stored_type(cell.dtype, [&]<class T>() { put(block + cell.offset, leaf_as<T>(*from[c], i)); });
     }
@@ -109,7 +111,10 @@ uint64_t put_all(const RowFormat& format, const Row* old, const std::vector<cons
 }  // namespace
 
 RowFormat::RowFormat(const std::vector<Field>& columns) {
-  for (auto& f : columns) cells.push_back({f.dtype, f.is_list, 0});
+  for (auto& f : columns) {
+    cells.push_back({f.dtype, f.is_list, 0});
+    has_ranges |= has_range(cells.back());
+  }
   uint32_t at = uint32_t(8 + div_up(columns.size(), 8));
   // Wide cells first after one padding, so that no other is needed.
   at = uint32_t(align_up(at, 8));
@@ -119,20 +124,20 @@ RowFormat::RowFormat(const std::vector<Field>& columns) {
   fixed_size = uint32_t(align_up(at, 8));
 }
 
-uint64_t RowFormat::size(const Row* old, const std::vector<const Column*>& from, int64_t i) const {
-  return put_all(*this, old, from, i, nullptr);
+uint64_t RowFormat::size(const uint8_t* old, const std::vector<const Column*>& from, int64_t i) const {
+  return has_ranges ? put_all(*this, old, from, i, nullptr) : fixed_size;
 }
 
-void RowFormat::write(const Row* old, const std::vector<const Column*>& from, int64_t i, int64_t event_time,
-                      Row* row) const {
-  std::memset(row->payload(), 0, row->size);
-  put(row->payload(), event_time);
-  put_all(*this, old, from, i, row->payload());
+void RowFormat::write(const uint8_t* old, const std::vector<const Column*>& from, int64_t i, int64_t event_time,
+                      uint8_t* row, uint64_t row_size) const {
+  std::memset(row, 0, row_size);
+  put(row, event_time);
+  put_all(*this, old, from, i, row);
 }
 
-RowFormat::Range RowFormat::range(const Row* row, size_t column) const {
+RowFormat::Range RowFormat::range(const uint8_t* row, size_t column) const {
   const Cell& c = cells[column];
-  const uint8_t* block = row->payload();
+  const uint8_t* block = row;
   uint32_t start = load<uint32_t>(block + c.offset), count = load<uint32_t>(block + c.offset + 4);
   if (!c.is_list) return {block + start, nullptr, count};
   bool nulls = count & kHasNulls;
@@ -141,7 +146,7 @@ RowFormat::Range RowFormat::range(const Row* row, size_t column) const {
   return {block + at, nulls ? block + start : nullptr, count};
 }
 
-void RowFormat::read(const Row* const* rows, size_t n, size_t column, Column* out) const {
+void RowFormat::read(const uint8_t* const* rows, size_t n, size_t column, Column* out) const {
   const Cell& c = cells[column];
   if (!c.is_list && c.dtype != GYR_DTYPE_STRING) {
     with_stored_type(c.dtype, [&]<class T>() {
@@ -149,9 +154,9 @@ void RowFormat::read(const Row* const* rows, size_t n, size_t column, Column* ou
         if (!rows[i] || is_null(rows[i], column))
           out->push_null_leaf();
         else if constexpr (std::is_floating_point_v<T>)
-          out->push_float(double(load<T>(rows[i]->payload() + c.offset)));
+          out->push_float(double(load<T>(rows[i] + c.offset)));
         else
-          out->push_int(int64_t(load<T>(rows[i]->payload() + c.offset)));
+          out->push_int(int64_t(load<T>(rows[i] + c.offset)));
       }
     });
     return;

@@ -5,13 +5,13 @@
 // for strings count + 1 uint32 ends and the bytes.
 #pragma once
 
+#include <cstring>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
 #include "data/arrow.h"
 #include "data/column.h"
-#include "store/row_store.h"
 
 namespace gyr {
 
@@ -23,6 +23,7 @@ struct RowFormat {
   };
   std::vector<Cell> cells;
   uint32_t fixed_size = 0;
+  bool has_ranges = false;  // some column is a string or a list
 
   static constexpr uint32_t kHasNulls = 1u << 31;
   static constexpr uint64_t kMaxRow = 1u << 28;
@@ -30,24 +31,25 @@ struct RowFormat {
   explicit RowFormat(const std::vector<Field>& columns);
   RowFormat() = default;
 
-  static int64_t event_time(const Row* row) {
+  static int64_t event_time(const uint8_t* row) {
     int64_t t;
-    std::memcpy(&t, row->payload(), sizeof t);
+    std::memcpy(&t, row, sizeof t);
     return t;
   }
-  static bool is_null(const Row* row, size_t column) { return !(row->payload()[8 + column / 8] >> column % 8 & 1); }
+  static bool is_null(const uint8_t* row, size_t column) { return !(row[8 + column / 8] >> column % 8 & 1); }
 
   // from[c]: the new value of column c in row i of that column, or null to keep the old row's. Sizes first (so that the
   // block can be allocated), then writes.
-  uint64_t size(const Row* old, const std::vector<const Column*>& from, int64_t i) const;
-  void write(const Row* old, const std::vector<const Column*>& from, int64_t i, int64_t event_time, Row* row) const;
+  uint64_t size(const uint8_t* old, const std::vector<const Column*>& from, int64_t i) const;
+  void write(const uint8_t* old, const std::vector<const Column*>& from, int64_t i, int64_t event_time, uint8_t* row,
+             uint64_t row_size) const;
 
   struct Range {
     const uint8_t* data;   // lists: the elements (strings: the ends); strings: the bytes
     const uint8_t* valid;  // lists: per element, or null
     uint32_t count;
   };
-  Range range(const Row* row, size_t column) const;
+  Range range(const uint8_t* row, size_t column) const;
   // Bytes of a list of strings lie behind its ends.
   static std::string_view list_string(const Range& r, uint32_t i) {
     uint32_t ends[2];
@@ -56,7 +58,7 @@ struct RowFormat {
   }
 
   // Appends column c of every row to *out (reset by the caller); null rows become null.
-  void read(const Row* const* rows, size_t n, size_t column, Column* out) const;
+  void read(const uint8_t* const* rows, size_t n, size_t column, Column* out) const;
 };
 
 // Calls fn with a value of the stored type: f.template operator()<T>() for numbers.

@@ -9,7 +9,7 @@ namespace {
 int64_t read_time(int64_t now_us) { return now_us == 0 ? realtime_us() : now_us; }
 
 // GYR_VALUE_* of the row itself. Before its event time a row is not there yet.
-uint8_t state_of(const Row* row, int64_t now_us, int64_t ttl_us) {
+uint8_t state_of(const uint8_t* row, int64_t now_us, int64_t ttl_us) {
   if (!row) return GYR_VALUE_MISSING;
   if (now_us == INT64_MAX) return GYR_VALUE_PRESENT;
   int64_t t = RowFormat::event_time(row), expires;
@@ -29,7 +29,10 @@ TableImpl::TableImpl(std::shared_ptr<Runtime> runtime, TableSchema schema, Keyed
     : runtime_(std::move(runtime)),
       schema_(std::move(schema)),
       format_(schema_.columns),
-      store_(runtime_->memory(), {.prefetch_bytes = std::min(format_.fixed_size + 24, 256u), .hash = hash}) {}
+      store_(runtime_->memory(),
+             {.keys = schema_.key.dtype == GYR_DTYPE_STRING ? KeyedRows::KeyKind::kBytes : KeyedRows::KeyKind::kInt,
+              .prefetch_bytes = std::min(format_.fixed_size, 256u),
+              .hash = hash}) {}
 
 TableImpl::~TableImpl() {
   for (auto& l : leases_) delete l.load(std::memory_order_acquire);
@@ -68,14 +71,17 @@ Status TableImpl::check_keys(const Keys& keys) const {
 void TableImpl::locate(const Keys& keys, int64_t now_us, Scratch* scratch) const {
   scratch->rows.resize(keys.count);
   scratch->state.resize(keys.count);
+  auto note = [&](size_t first, size_t n, const uint8_t* const* rows) {
+    for (size_t i = 0; i < n; i++) {
+      uint8_t state = state_of(rows[i], now_us, schema_.ttl_us);
+      scratch->state[first + i] = state;
+      scratch->rows[first + i] = state == GYR_VALUE_PRESENT ? rows[i] : nullptr;
+    }
+  };
   if (keys.dtype == GYR_DTYPE_STRING)
-    store_.find(keys.strings, keys.count, scratch->rows.data());
+    store_.find(keys.strings, keys.count, note);
   else
-    store_.find(keys.ints, keys.count, scratch->rows.data());
-  for (uint64_t i = 0; i < keys.count; i++) {
-    scratch->state[i] = state_of(scratch->rows[i], now_us, schema_.ttl_us);
-    if (scratch->state[i] != GYR_VALUE_PRESENT) scratch->rows[i] = nullptr;
-  }
+    store_.find(keys.ints, keys.count, note);
 }
 
 Status TableImpl::remove(const Keys& keys, uint64_t* removed) {
@@ -108,7 +114,7 @@ Status TableImpl::get(const Keys& keys, int64_t now_us, const std::vector<int>& 
     out->columns[c].reset(field.dtype, field.is_list);
     format_.read(scratch->rows.data(), keys.count, at, &out->columns[c]);
     for (uint64_t i = 0; i < keys.count; i++) {
-      const Row* row = scratch->rows[i];
+      const uint8_t* row = scratch->rows[i];
       status[i] = row && RowFormat::is_null(row, at) ? uint8_t(GYR_VALUE_NULL) : scratch->state[i];
     }
   }
@@ -118,8 +124,10 @@ Status TableImpl::get(const Keys& keys, int64_t now_us, const std::vector<int>& 
 Status TableImpl::scan(uint64_t* cursor, uint64_t batch_rows, Batch* out) const {
   Lease scratch(*this);
   auto guard = store_.read();
-  store_.scan(cursor, batch_rows, &scratch->rows);
-  const auto& rows = scratch->rows;
+  store_.scan(cursor, batch_rows, &scratch->stored);
+  auto& rows = scratch->rows;
+  rows.clear();
+  for (auto& s : scratch->stored) rows.push_back(s.payload);
   bool timed = !schema_.event_time.empty();
   out->rows = int64_t(rows.size());
   out->names.resize(schema_.columns.size() + 1 + timed);
@@ -127,16 +135,16 @@ Status TableImpl::scan(uint64_t* cursor, uint64_t batch_rows, Batch* out) const 
   out->names[0] = schema_.key.name;
   Column& key = out->columns[0];
   key.reset(schema_.key.dtype, false);
-  for (const Row* row : rows) {
+  for (auto& s : scratch->stored) {
     if (schema_.key.dtype == GYR_DTYPE_STRING)
-      key.push_string(row->key_text());
+      key.push_string(s.key_text());
     else
-      key.push_int(row->key_int());
+      key.push_int(s.key_int());
   }
   if (timed) {
     out->names[1] = schema_.event_time;
     out->columns[1].reset(GYR_DTYPE_TIMESTAMP, false);
-    for (const Row* row : rows) out->columns[1].push_int(RowFormat::event_time(row));
+    for (const uint8_t* row : rows) out->columns[1].push_int(RowFormat::event_time(row));
   }
   for (size_t c = 0; c < schema_.columns.size(); c++) {
     const Field& field = schema_.columns[c];

@@ -49,7 +49,9 @@ class TableImpl final : public Table {
 
  private:
   struct Scratch {
-    std::vector<const Row*> rows;
+    std::vector<const uint8_t*> rows;
+    std::vector<StoredRow> stored;  // what a scan met
+    std::vector<int> columns;
     std::vector<uint8_t> state;  // GYR_VALUE_PRESENT, MISSING or EXPIRED
   };
   // Borrowed scratch: lock-free, and no allocation once as many exist as calls run at once (up to the slots).
@@ -76,6 +78,7 @@ class TableImpl final : public Table {
 
   Status check_keys(const Keys& keys) const;
   Status check_batch(const Batch& batch, Input* out) const;
+  Status upsert_row(const Input& in, int64_t i, const KeyRef& key, UpsertStats* stats);
   void locate(const Keys& keys, int64_t now_us, Scratch* scratch) const;
   KeyRef key_of(const Column& column, int64_t row) const {
     return schema_.key.dtype == GYR_DTYPE_STRING ? store_.key(column.string(row))

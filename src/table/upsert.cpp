@@ -104,7 +104,7 @@ Status TableImpl::check_batch(const Batch& batch, Input* out) const {
     GYR_TRY(check_column(*out->event_time, {schema_.event_time, GYR_DTYPE_TIMESTAMP, false}, batch.rows));
     GYR_TRY(refuse_nulls(*out->event_time, schema_.event_time, "event time"));
   }
-  for (int64_t i = 0; i < batch.rows; i++)
+  for (int64_t i = 0; format_.has_ranges && i < batch.rows; i++)
     if (format_.size(nullptr, out->from, i) > RowFormat::kMaxRow / 2)
       return fail(GYR_E_INVALID_ARGUMENT, "table", "row %lld needs more than %llu bytes", (long long)i,
                   (unsigned long long)RowFormat::kMaxRow / 2);
@@ -114,33 +114,42 @@ Status TableImpl::check_batch(const Batch& batch, Input* out) const {
 Status TableImpl::upsert(const Batch& batch, UpsertStats* stats) {
   Input in;
   GYR_TRY(check_batch(batch, &in));
-  int64_t ttl = schema_.ttl_us;
-  for (int64_t i = 0; i < batch.rows; i++) {
-    KeyRef key = key_of(*in.key, i);
-    int64_t t = in.event_time ? in.event_time->ints[size_t(i)] : 0;
-    bool too_large = false;
-    bool written = store_.upsert(key, [&](const Row* old) -> Row* {
-      if (old && RowFormat::event_time(old) > t) return nullptr;
-      // What had expired by then is gone: a partial upsert must not bring it back with its own event time.
-      int64_t expires;
-      if (old && ttl && !__builtin_add_overflow(RowFormat::event_time(old), ttl, &expires) && expires < t)
-        old = nullptr;
-      uint64_t size = format_.size(old, in.from, i);
-      // Partial upserts may pile up large columns that came in different batches.
-      too_large = size > RowFormat::kMaxRow;
-      if (too_large) return nullptr;
-      Row* row = store_.make_row(key, size);
-      format_.write(old, in.from, i, t, row);
-      return row;
-    });
-    if (too_large)
-      return fail(GYR_E_INVALID_ARGUMENT, "table",
-                  "row %lld together with its stored columns needs more than %llu bytes", (long long)i,
-                  (unsigned long long)RowFormat::kMaxRow);
-    if (!stats) continue;
-    stats->rows++;
-    (written ? stats->applied : stats->stale)++;
+  constexpr int64_t kGroup = int64_t(KeyedRows::kGroup);
+  KeyRef keys[kGroup];
+  const int64_t group = int64_t(knobs::capacity(kGroup));
+  for (int64_t base = 0; base < batch.rows; base += group) {  // misses of a group overlap
+    int64_t n = std::min(group, batch.rows - base);
+    for (int64_t i = 0; i < n; i++) keys[i] = key_of(*in.key, base + i);
+    store_.prefetch(keys, size_t(n), true);
+    for (int64_t i = 0; i < n; i++) GYR_TRY(upsert_row(in, base + i, keys[i], stats));
   }
+  return {};
+}
+
+Status TableImpl::upsert_row(const Input& in, int64_t i, const KeyRef& key, UpsertStats* stats) {
+  int64_t t = in.event_time ? in.event_time->ints[size_t(i)] : 0;
+  bool too_large = false;
+  bool written = store_.upsert(key, [&](const uint8_t* old) -> KeyedRows::NewRow {
+    if (old && RowFormat::event_time(old) > t) return {};
+    // What had expired by then is gone: a partial upsert must not bring it back with its own event time.
+    int64_t expires;
+    if (old && schema_.ttl_us && !__builtin_add_overflow(RowFormat::event_time(old), schema_.ttl_us, &expires) &&
+        expires < t)
+      old = nullptr;
+    uint64_t size = format_.size(old, in.from, i);
+    // Partial upserts may pile up large columns that came in different batches.
+    too_large = size > RowFormat::kMaxRow;
+    if (too_large) return {};
+    auto row = store_.make_row(key, size);
+    format_.write(old, in.from, i, t, row.payload, size);
+    return row;
+  });
+  if (too_large)
+    return fail(GYR_E_INVALID_ARGUMENT, "table", "row %lld together with its stored columns needs more than %llu bytes",
+                (long long)i, (unsigned long long)RowFormat::kMaxRow);
+  if (!stats) return {};
+  stats->rows++;
+  (written ? stats->applied : stats->stale)++;
   return {};
 }
 

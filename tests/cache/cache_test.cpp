@@ -75,7 +75,8 @@ TEST_P(CacheModes, FollowsAModel) {
     for (gyr_pooling pooling : {GYR_POOLING_SUM, GYR_POOLING_MEAN}) {
       std::vector<float> pooled((offsets.size() - 1) * kDim, NAN);
       ASSERT_TRUE(
-          cache->pool(keys.data(), offsets.data(), offsets.size() - 1, pooling, pooled.data(), status.data()).ok());
+          cache->pool(keys.data(), nullptr, offsets.data(), offsets.size() - 1, pooling, pooled.data(), status.data())
+              .ok());
       for (size_t b = 0; b + 1 < offsets.size(); b++) {
         std::vector<double> sum(kDim, 0);
         double n = 0;
@@ -123,6 +124,73 @@ TEST_P(CacheModes, FollowsAModel) {
   }
 }
 
+// Rows of every type: what comes out is what was put in, within the type's rounding, and it is the same from get(),
+// from bags of one, from a saved file, and in weighted sums of many.
+TEST_P(CacheModes, KeepsRowsInEveryType) {
+  struct {
+    gyr_cache_rows rows;
+    double relative, of_range;  // largest error
+  } const cases[] = {{GYR_CACHE_FLOAT32, 0, 0},
+                     {GYR_CACHE_FLOAT16, 1.0 / 2048, 1e-7},
+                     {GYR_CACHE_BFLOAT16, 1.0 / 256, 0},
+                     {GYR_CACHE_INT8, 1e-6, 0.51 / 255}};
+  for (auto& c : cases) {
+    for (uint32_t dim : {1u, 3u, 16u, 64u, 67u}) {
+      std::vector<float> default_row(dim, 0.25f);
+      auto o = options(GetParam(), dim, default_row.data());
+      o.rows = c.rows;
+      auto cache = *Cache::create(runtime(), o);
+      constexpr size_t kRows = 100;
+      Random random{dim};
+      std::vector<int64_t> keys(kRows + 1);  // the last one is missing
+      std::vector<float> rows(kRows * dim), out((kRows + 1) * dim), bags(out), weights(kRows + 1);
+      std::vector<int64_t> offsets(kRows + 2);
+      for (size_t i = 0; i <= kRows; i++) keys[i] = int64_t(i), offsets[i + 1] = int64_t(i) + 1;
+      for (float& v : rows) v = float(random.normal());
+      for (float& v : weights) v = float(random.normal());
+      for (uint32_t d = 0; d < dim; d++) rows[d] = 7.5f;  // a constant row is exact in every type
+      ASSERT_TRUE(cache->put(keys.data(), rows.data(), kRows).ok());
+      ASSERT_TRUE(cache->get(keys.data(), kRows + 1, out.data(), nullptr).ok());
+      for (size_t i = 0; i < kRows; i++) {
+        auto [low, high] = std::minmax_element(&rows[i * dim], &rows[i * dim] + dim);
+        for (uint32_t d = 0; d < dim; d++)
+          EXPECT_NEAR(out[i * dim + d], rows[i * dim + d],
+                      std::abs(rows[i * dim + d]) * c.relative + double(*high - *low) * c.of_range);
+      }
+      EXPECT_EQ(out[0], 7.5f);
+      EXPECT_EQ(out[kRows * dim], 0.25f);
+      ASSERT_TRUE(
+          cache->pool(keys.data(), nullptr, offsets.data(), kRows + 1, GYR_POOLING_MEAN, bags.data(), nullptr).ok());
+      for (size_t i = 0; i < bags.size(); i++) EXPECT_NEAR(bags[i], out[i], 1e-6 + std::abs(out[i]) * 1e-6);
+      const int64_t one[] = {0, int64_t(kRows) + 1};
+      std::vector<float> sum(dim);
+      ASSERT_TRUE(cache->pool(keys.data(), weights.data(), one, 1, GYR_POOLING_MEAN, sum.data(), nullptr).ok());
+      double divisor = 0;
+      for (float w : weights) divisor += double(w);
+      for (uint32_t d = 0; d < dim; d++) {
+        double want = 0, absolute = 0;
+        for (size_t i = 0; i <= kRows; i++)
+          want += double(weights[i]) * out[i * dim + d], absolute += std::abs(double(weights[i]) * out[i * dim + d]);
+        EXPECT_NEAR(sum[d], want / divisor, 1e-5 * absolute / std::abs(divisor));
+      }
+      ContainerWriter writer;
+      ASSERT_TRUE(cache->save(&writer, "c").ok());
+      auto loaded = Cache::load(runtime(), **Container::parse(*writer.serialize()), "c");
+      ASSERT_TRUE(loaded.ok()) << loaded.status().message();
+      std::vector<float> again(out.size());
+      ASSERT_TRUE((*loaded)->get(keys.data(), kRows + 1, again.data(), nullptr).ok());
+      EXPECT_EQ(again, out);
+    }
+  }
+  auto o = options(GetParam(), 1);
+  o.rows = GYR_CACHE_FLOAT16;
+  const int64_t key = 1;
+  const float large = 65520;
+  EXPECT_EQ((*Cache::create(runtime(), o))->put(&key, &large, 1).code(), GYR_E_INVALID_ARGUMENT);
+  o.rows = 4;
+  EXPECT_EQ(Cache::create(runtime(), o).status().code(), GYR_E_INVALID_ARGUMENT);
+}
+
 TEST_P(CacheModes, RefusesBeforeInserting) {
   auto cache = *Cache::create(runtime(), options(GetParam(), 2));
   int64_t keys[] = {1, 2};
@@ -142,10 +210,10 @@ TEST_P(CacheModes, RefusesBeforeInserting) {
   EXPECT_EQ(info.rows, 0u);
   float out[4];
   int64_t offsets[] = {0, 2, 1};
-  EXPECT_EQ(cache->pool(keys, offsets, 2, GYR_POOLING_SUM, out, nullptr).code(), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(cache->pool(keys, nullptr, offsets, 2, GYR_POOLING_SUM, out, nullptr).code(), GYR_E_INVALID_ARGUMENT);
   int64_t late[] = {1, 2};
-  EXPECT_EQ(cache->pool(keys, late, 1, GYR_POOLING_SUM, out, nullptr).code(), GYR_E_INVALID_ARGUMENT);
-  EXPECT_EQ(cache->pool(keys, offsets, 1, 7, out, nullptr).code(), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(cache->pool(keys, nullptr, late, 1, GYR_POOLING_SUM, out, nullptr).code(), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(cache->pool(keys, nullptr, offsets, 1, 7, out, nullptr).code(), GYR_E_INVALID_ARGUMENT);
 }
 
 TEST_P(CacheModes, BudgetLeavesItConsistent) {

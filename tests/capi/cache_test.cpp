@@ -29,6 +29,16 @@ TEST(CacheApi, LifeOfACache) {
   EXPECT_EQ(out[0], 2);  // the missing key is left out of sum and divisor
   EXPECT_EQ(out[1], 3);
   EXPECT_EQ(out[2], 0);
+  float weights[] = {3, 1, 7};
+  ASSERT_EQ(gyr_cache_pool_weighted(cache, keys, weights, offsets, 2, GYR_POOLING_MEAN, out, nullptr, &err), GYR_OK);
+  EXPECT_EQ(out[0], 1.5f);  // (3 x 1 + 3) / 4
+  EXPECT_EQ(out[1], 2.5f);
+  EXPECT_EQ(out[2], 0);
+  weights[2] = INFINITY;
+  EXPECT_EQ(gyr_cache_pool_weighted(cache, keys, weights, offsets, 2, GYR_POOLING_SUM, out, nullptr, &err),
+            GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(gyr_cache_pool_weighted(cache, keys, nullptr, offsets, 2, GYR_POOLING_SUM, out, nullptr, &err),
+            GYR_E_INVALID_ARGUMENT);
   rows[1] = NAN;
   EXPECT_EQ(gyr_cache_put(cache, keys, rows, 2, &err), GYR_E_INVALID_ARGUMENT);
   EXPECT_EQ(gyr_cache_put(cache, nullptr, rows, 1, &err), GYR_E_INVALID_ARGUMENT);
@@ -43,8 +53,8 @@ TEST(CacheApi, LifeOfACache) {
   info.struct_size = sizeof info;
   ASSERT_EQ(gyr_cache_get_info(cache, &info, &err), GYR_OK);
   EXPECT_EQ(info.rows, 0u);
-  EXPECT_EQ(info.hits, 4u);
-  EXPECT_EQ(info.misses, 2u);
+  EXPECT_EQ(info.hits, 6u);
+  EXPECT_EQ(info.misses, 3u);
   EXPECT_EQ(gyr_cache_get(nullptr, keys, 1, out, nullptr, &err), GYR_E_INVALID_HANDLE);
   o.struct_size = 3;
   gyr_cache* none = nullptr;

@@ -89,6 +89,17 @@ FAULT_SCENARIO(gyr_cache_pool) {
   EXPECT_EQ(std::vector<float>(out, out + 4), (std::vector<float>{4, 6, 5, 6}));
 }
 
+FAULT_SCENARIO(gyr_cache_pool_weighted) {
+  CacheHandle c = cache_of(f);
+  const int64_t offsets[] = {0, 2, 3};
+  const float weights[] = {2, 1, 3};
+  float out[4] = {};
+  f.call([&](gyr_error* err) {
+    return gyr_cache_pool_weighted(c, kKeys, weights, offsets, 2, GYR_POOLING_SUM, out, nullptr, err);
+  });
+  EXPECT_EQ(std::vector<float>(out, out + 4), (std::vector<float>{5, 8, 15, 18}));
+}
+
 FAULT_SCENARIO(gyr_cache_get_info) {
   CacheHandle c = cache_of(f);
   gyr_cache_info info = {};

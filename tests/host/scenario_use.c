@@ -134,6 +134,9 @@ static void use_cache(scenario* s, gyr_cache* cache) {
   CALL(cache_remove(cache, keys + 2, 1, &removed, &s->err));
   CALL(cache_pool(cache, keys, bags, 2, GYR_POOLING_MEAN, out, status, &s->err));
   EXPECT(removed == 1 && status[2] != GYR_VALUE_PRESENT && out[1] == (rows[1] + rows[kDim + 1]) / 2);
+  float weights[3] = {2, 1, 5};
+  CALL(cache_pool_weighted(cache, keys, weights, bags, 2, GYR_POOLING_SUM, out, status, &s->err));
+  EXPECT(out[1] == 2 * rows[1] + rows[kDim + 1]);
   gyr_cache_info info = {.struct_size = sizeof info};
   CALL(cache_get_info(cache, &info, &s->err));
   EXPECT(info.dim == kDim && info.hits > 0);

@@ -1,7 +1,10 @@
 // Vector and row operations of every implementation, against double precision.
+#include <cmath>
 #include <cstring>
 #include <limits>
+#include <random>
 
+#include "base/half.h"
 #include "tests/kernels/common.h"
 #include "tests/support/knobs.h"
 
@@ -84,28 +87,92 @@ TEST_P(RowKernels, RowScores) {
   }
 }
 
-TEST_P(RowKernels, PoolRows) {
-  for (size_t dim : kSizes) {
-    for (size_t n : {0, 1, 2, 9, 30}) {
-      std::vector<Guarded> store;
-      for (size_t i = 0; i < n; ++i) store.emplace_back(dim, static_cast<uint32_t>(i));
-      std::vector<const float*> rows(n);
-      for (size_t i = 0; i < n; ++i) rows[i] = i % 4 == 1 ? nullptr : store[i].data();
-      Guarded weight(n, 9), out(dim, 10), plain(dim, 11);
-      ops().pool_rows(rows.data(), weight.data(), n, dim, out.data());
-      ops().pool_rows(rows.data(), nullptr, n, dim, plain.data());
-      for (size_t j = 0; j < dim; ++j) {
-        double weighted = 0, sum = 0;
-        for (size_t i = 0; i < n; ++i) {
-          if (rows[i] == nullptr) continue;
-          weighted += static_cast<double>(weight[i]) * rows[i][j];
-          sum += rows[i][j];
+constexpr RowType kRowTypes[] = {RowType::kFloat32, RowType::kFloat16, RowType::kBfloat16, RowType::kInt8};
+
+// A row of each type that ends where its memory does.
+class StoredRow {
+ public:
+  StoredRow(RowType type, size_t dim, uint32_t seed) : bytes_(stored_row_bytes(type, dim)), block_((bytes_ + 3) / 4) {
+    fill(type, dim, seed);
+  }
+  uint8_t* data() { return reinterpret_cast<uint8_t*>(block_.data() + block_.size()) - bytes_; }
+
+ private:
+  void fill(RowType type, size_t dim, uint32_t seed);
+  size_t bytes_;
+  Guarded block_;
+};
+
+void StoredRow::fill(RowType type, size_t dim, uint32_t seed) {
+  uint8_t* row = data();
+  std::mt19937 random(seed);
+  if (type == RowType::kInt8) {
+    for (size_t j = 0; j < dim; ++j) row[j] = static_cast<uint8_t>(random());
+    const float scale[] = {0.001f * static_cast<float>(seed + 1), -0.5f};
+    std::memcpy(row + int8_scale_at(dim), scale, sizeof scale);
+    return;
+  }
+  for (size_t j = 0; j < dim; ++j) {
+    const float v = static_cast<float>(static_cast<int>(random() % 20001) - 10000) / 8192.0f;
+    const uint16_t half = type == RowType::kFloat16 ? float_to_half(v) : float_to_bfloat(v);
+    if (type == RowType::kFloat32) {
+      std::memcpy(&row[j * 4], &v, 4);
+    } else {
+      std::memcpy(&row[j * 2], &half, 2);
+    }
+  }
+}
+
+TEST_P(RowKernels, PoolAndUnpackRows) {
+  for (RowType type : kRowTypes) {
+    for (size_t dim : kSizes) {
+      for (size_t n : {0, 1, 2, 9, 30}) {
+        std::vector<StoredRow> store;
+        for (size_t i = 0; i < n; ++i) store.emplace_back(type, dim, static_cast<uint32_t>(i));
+        std::vector<const void*> rows(n);
+        for (size_t i = 0; i < n; ++i) rows[i] = i % 4 == 1 ? nullptr : store[i].data();
+        Guarded weight(n, 9), out(dim, 10), plain(dim, 11), before = plain, missing(dim, 12), all(n * dim, 13);
+        ops().pool_rows(type, rows.data(), weight.data(), n, dim, false, out.data());
+        ops().pool_rows(type, rows.data(), nullptr, n, dim, true, plain.data());
+        ops().unpack_rows(type, rows.data(), n, dim, missing.data(), all.data());
+        std::vector<float> want(n * dim);
+        ref().unpack_rows(type, rows.data(), n, dim, missing.data(), want.data());
+        for (size_t j = 0; j < dim; ++j) {
+          double weighted = 0, sum = before[j];
+          for (size_t i = 0; i < n; ++i) {
+            const float v = want[i * dim + j];
+            EXPECT_NEAR(all[i * dim + j], v, 1e-6) << dim << " " << i;  // int8: one rounding or two
+            if (rows[i] == nullptr) continue;
+            weighted += static_cast<double>(weight[i]) * v;
+            sum += v;
+          }
+          EXPECT_NEAR(out[j], weighted, 1e-5 * static_cast<double>(n)) << dim << " " << n;
+          EXPECT_NEAR(plain[j], sum, 1e-5 * static_cast<double>(n)) << dim << " " << n;
         }
-        EXPECT_NEAR(out[j], weighted, 1e-6 * static_cast<double>(n)) << dim << " " << n;
-        EXPECT_NEAR(plain[j], sum, 1e-6 * static_cast<double>(n)) << dim << " " << n;
       }
     }
   }
+}
+
+TEST(Half, RoundsToNearestEven) {
+  for (uint32_t h = 0; h < 0x10000; ++h) {
+    const float f = half_to_float(static_cast<uint16_t>(h));
+    if (!std::isfinite(f)) continue;
+    EXPECT_EQ(float_to_half(f), h);
+    if ((h & 0x7fff) == 0x7bff) continue;
+    const float next = half_to_float(static_cast<uint16_t>(h + 1)), middle = f + (next - f) / 2;  // exact
+    EXPECT_EQ(float_to_half(middle), h % 2 ? h + 1 : h) << h;
+    EXPECT_EQ(float_to_half(std::nextafter(middle, f)), h);
+    EXPECT_EQ(float_to_half(std::nextafter(middle, next)), h + 1);
+  }
+  for (float f : {0.0f, -0.0f, 1.0f, -2.5f, 3.0e38f, 1e-40f}) {
+    const uint16_t b = float_to_bfloat(f);
+    EXPECT_NEAR(bfloat_to_float(b), f, std::max(std::abs(f) / 256, 0x1p-134f));  // or half of the smallest step
+  }
+  EXPECT_EQ(float_to_half(65504.0f), 0x7bff);
+  EXPECT_EQ(float_to_half(65520.0f), 0x7c00);
+  EXPECT_EQ(float_to_bfloat(1.00390625f), 0x3f80);  // halfway: to even
+  EXPECT_EQ(float_to_bfloat(1.01171875f), 0x3f82);
 }
 
 TEST_P(RowKernels, Interact) {

@@ -49,7 +49,9 @@ TEST(Compact, EqualsCopyOfKeptRows) {
         compact_column(&c, keep);
         ASSERT_EQ(c.rows(), want.rows());
         for (int64_t i = 0; i < c.rows(); i++) EXPECT_EQ(c.row_is_null(i), want.row_is_null(i));
-        if (list) EXPECT_EQ(c.list_offsets, want.list_offsets);
+        if (list) {
+          EXPECT_EQ(c.list_offsets, want.list_offsets);
+        }
         ASSERT_EQ(c.leaves(), want.leaves());
         for (int64_t i = 0; i < c.leaves(); i++) {
           ASSERT_EQ(c.leaf_is_valid(i), want.leaf_is_valid(i));

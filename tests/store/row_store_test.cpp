@@ -19,16 +19,26 @@ uint64_t largest_hash(const void*, size_t) { return UINT64_MAX; }
 uint64_t two_hashes(const void* p, size_t) { return *static_cast<const uint8_t*>(p) % 2 ? 5 : UINT64_MAX; }
 
 void put(KeyedRows& store, const KeyRef& key, uint64_t value, size_t words = 1) {
-  store.upsert(key, [&](const Row*) {
-    Row* row = store.make_row(key, words * 8);
-    for (size_t i = 0; i < words; i++) std::memcpy(row->payload() + i * 8, &value, 8);
+  store.upsert(key, [&](const uint8_t*) {
+    auto row = store.make_row(key, words * 8);
+    for (size_t i = 0; i < words; i++) std::memcpy(row.payload + i * 8, &value, 8);
     return row;
   });
 }
-uint64_t value_of(const Row* row) {
+uint64_t value_of(const uint8_t* row) {
   uint64_t v;
-  std::memcpy(&v, row->payload(), 8);
+  std::memcpy(&v, row, 8);
   return v;
+}
+
+std::vector<const uint8_t*> find_all(const KeyedRows& store, const std::vector<int64_t>& keys) {
+  std::vector<const uint8_t*> found;
+  store.find(keys.data(), keys.size(), [&](size_t first, size_t m, const uint8_t* const* rows) {
+    EXPECT_EQ(first, found.size());
+    found.insert(found.end(), rows, rows + m);
+  });
+  EXPECT_EQ(found.size(), keys.size());
+  return found;
 }
 
 // Random operations against std::map; every kind of hash, so also one long collision chain.
@@ -53,7 +63,7 @@ void run_model(KeyedRows::Hash hash, int64_t ids, int steps) {
           break;
         default: {
           auto guard = store.read();
-          const Row* row = store.find(key);
+          const uint8_t* row = store.find(key);
           ASSERT_EQ(row != nullptr, model.count(id) == 1);
           if (row) {
             ASSERT_EQ(value_of(row), model[id]);
@@ -65,8 +75,7 @@ void run_model(KeyedRows::Hash hash, int64_t ids, int steps) {
     auto guard = store.read();
     std::vector<int64_t> keys;
     for (int64_t id = -ids; id < ids; id++) keys.push_back(id);
-    std::vector<const Row*> rows(keys.size());
-    store.find(keys.data(), keys.size(), rows.data());
+    std::vector<const uint8_t*> rows = find_all(store, keys);
     for (size_t i = 0; i < keys.size(); i++) {
       ASSERT_EQ(rows[i] != nullptr, model.count(keys[i]) == 1);
       if (rows[i]) {
@@ -74,15 +83,15 @@ void run_model(KeyedRows::Hash hash, int64_t ids, int steps) {
       }
     }
     std::map<int64_t, uint64_t> seen;
-    std::vector<const Row*> batch;
+    std::vector<StoredRow> batch;
     uint64_t last = 0;
     for (uint64_t cursor = 0; cursor != KeyedRows::kScanEnd;) {
       store.scan(&cursor, 7, &batch);
       ASSERT_TRUE(one_hash || batch.size() <= 7u);
-      for (const Row* row : batch) {
-        ASSERT_GE(row->hash, last);
-        last = row->hash;
-        ASSERT_TRUE(seen.emplace(row->key_int(), value_of(row)).second) << "visited twice";
+      for (auto& row : batch) {
+        ASSERT_GE(row.hash, last);
+        last = row.hash;
+        ASSERT_TRUE(seen.emplace(row.key_int(), value_of(row.payload)).second) << "visited twice";
       }
     }
     EXPECT_EQ(seen, model);
@@ -98,15 +107,14 @@ TEST(KeyedRows, FollowsAMapOfTwoHashes) { run_model(two_hashes, 200, 10000); }
 
 TEST(KeyedRows, StringKeysOfAnyLength) {
   Memory memory(0, nullptr);
-  KeyedRows store(&memory, {});
+  KeyedRows store(&memory, {.keys = KeyedRows::KeyKind::kBytes});
   std::vector<std::string> keys;
   for (size_t i = 0; i < 600; i++) keys.push_back(std::string(i, char('a' + i % 26)));
   for (size_t i = 0; i < keys.size(); i++) put(store, store.key(keys[i]), i);
   auto guard = store.read();
   for (size_t i = 0; i < keys.size(); i++) {
-    const Row* row = store.find(store.key(keys[i]));
+    const uint8_t* row = store.find(store.key(keys[i]));
     ASSERT_TRUE(row);
-    EXPECT_EQ(row->key_text(), keys[i]);
     EXPECT_EQ(value_of(row), i);
   }
   EXPECT_EQ(store.find(store.key(std::string_view("\0", 1))), nullptr);
@@ -142,37 +150,36 @@ TEST(KeyedRows, ReadersSeeWholeRowsUnderWriters) {
   for (int64_t i = 0; i < kIds; i += 2) put(store, store.key(&i), uint64_t(i), kWords);
   std::atomic<bool> stop{false};
   std::atomic<uint64_t> torn{0}, lost{0}, reads{0};
-  auto check = [&](const Row* row, int64_t id) {
+  auto check = [&](const uint8_t* row, int64_t id) {
     if (!row) {
       lost += id % 2 == 0;  // even keys are never erased
       return;
     }
     uint64_t first = value_of(row);
-    for (size_t w = 1; w < kWords; w++) torn += std::memcmp(row->payload() + w * 8, &first, 8) != 0;
-    torn += first % kIds != uint64_t(id) || row->key_int() != id;
+    for (size_t w = 1; w < kWords; w++) torn += std::memcmp(row + w * 8, &first, 8) != 0;
+    torn += first % kIds != uint64_t(id);
   };
   auto reader = [&] {
     std::vector<int64_t> keys(kIds);
-    std::vector<const Row*> rows(kIds);
     for (int64_t i = 0; i < kIds; i++) keys[size_t(i)] = i;
     while (!stop) {
       auto guard = store.read();
-      store.find(keys.data(), keys.size(), rows.data());
+      auto rows = find_all(store, keys);
       for (int64_t i = 0; i < kIds; i++) check(rows[size_t(i)], i);
       reads++;
     }
   };
   auto scanner = [&] {
-    std::vector<const Row*> rows;
+    std::vector<StoredRow> rows;
     while (!stop) {
       int64_t even = 0;
       for (uint64_t cursor = 0; cursor != KeyedRows::kScanEnd;) {
         auto guard = store.read();
         store.scan(&cursor, 50, &rows);
-        for (const Row* row : rows) {
-          if (row->key_int() >= kIds) continue;
-          check(row, row->key_int());
-          even += row->key_int() % 2 == 0;
+        for (auto& row : rows) {
+          if (row.key_int() >= kIds) continue;
+          check(row.payload, row.key_int());
+          even += row.key_int() % 2 == 0;
         }
       }
       lost += even != kIds / 2;

@@ -76,6 +76,15 @@ TEST_P(CacheStress, RowsAreWholeAndBelongToTheirKeys) {
     check(keys[0], rows.data(), status[0]);
     check(keys[1], rows.data() + kDim, status[1]);
     for (uint32_t d = 1; d < kDim; d++) MUST(rows[2 * kDim + d] == rows[2 * kDim]);
+    std::vector<float> weights(keys.size(), 0.0f);  // the sum of a bag is one of its rows
+    weights[0] = weights[1] = weights[2 + w.below(10)] = 1.0f;
+    MUST_OK(err, CALL(gyr_cache_pool_weighted)(cache, keys.data(), weights.data(), offsets.data(), 3, pooling,
+                                               rows.data(), status.data(), &err));
+    asked += keys.size();
+    check(keys[0], rows.data(), status[0]);
+    check(keys[1], rows.data() + kDim, status[1]);
+    size_t one = size_t(std::find(weights.begin() + 2, weights.end(), 1.0f) - weights.begin());
+    if (pooling == GYR_POOLING_SUM) check(keys[one], rows.data() + 2 * kDim, status[one]);
   });
   hammer.operation(2, [&](Worker&) {
     gyr_cache_info info{};

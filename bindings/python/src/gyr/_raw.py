@@ -93,6 +93,12 @@ GYR_CACHE_DENSE = 1
 GYR_CACHE_MISS_ZERO = 0
 GYR_CACHE_MISS_DEFAULT = 1
 
+# gyr_cache_rows
+GYR_CACHE_FLOAT32 = 0
+GYR_CACHE_FLOAT16 = 1
+GYR_CACHE_BFLOAT16 = 2
+GYR_CACHE_INT8 = 3
+
 # gyr_pooling
 GYR_POOLING_SUM = 1
 GYR_POOLING_MEAN = 2
@@ -395,6 +401,8 @@ gyr_cache_options._fields_ = [
     ("miss", c_int32),
     ("capacity", c_uint64),
     ("default_row", c_void_p),
+    ("rows", c_int32),
+    ("reserved", c_uint32),
 ]
 gyr_cache_info._fields_ = [
     ("struct_size", c_uint32),
@@ -500,6 +508,7 @@ FUNCTIONS = {
     "gyr_cache_get": (c_int32, [c_void_p, c_void_p, c_uint64, c_void_p, c_void_p, POINTER(gyr_error)], "cache keys n out status err"),
     "gyr_cache_get_info": (c_int32, [c_void_p, POINTER(gyr_cache_info), POINTER(gyr_error)], "cache out err"),
     "gyr_cache_pool": (c_int32, [c_void_p, c_void_p, c_void_p, c_uint64, c_int32, c_void_p, c_void_p, POINTER(gyr_error)], "cache keys offsets bags pooling out status err"),
+    "gyr_cache_pool_weighted": (c_int32, [c_void_p, c_void_p, c_void_p, c_void_p, c_uint64, c_int32, c_void_p, c_void_p, POINTER(gyr_error)], "cache keys weights offsets bags pooling out status err"),
     "gyr_cache_put": (c_int32, [c_void_p, c_void_p, c_void_p, c_uint64, POINTER(gyr_error)], "cache keys rows n err"),
     "gyr_cache_remove": (c_int32, [c_void_p, c_void_p, c_uint64, c_void_p, POINTER(gyr_error)], "cache keys n removed err"),
     "gyr_device_list": (c_int32, [POINTER(gyr_device_info), c_uint64, c_void_p, POINTER(gyr_error)], "out capacity count err"),

@@ -1,4 +1,4 @@
-/* gyr/cache.h: the embedding cache (HugeCTR HPS' place). 0.1 has the host tier: float32 rows in memory. */
+/* gyr/cache.h: the embedding cache (HugeCTR HPS' place). 0.1 has the host tier: rows in memory. */
 #ifndef GYR_CACHE_H
 #define GYR_CACHE_H
 
@@ -26,6 +26,15 @@ enum {
   GYR_CACHE_MISS_DEFAULT = 1 /**< missing rows read as the default row, flagged GYR_VALUE_DEFAULT */
 };
 
+/** How rows are kept. They go in and out as float32; the smaller types round. */
+typedef int32_t gyr_cache_rows;
+enum {
+  GYR_CACHE_FLOAT32 = 0,  /**< as they came */
+  GYR_CACHE_FLOAT16 = 1,  /**< IEEE binary16, values up to 65504 */
+  GYR_CACHE_BFLOAT16 = 2, /**< the upper half of a float32 */
+  GYR_CACHE_INT8 = 3      /**< 255 steps from a row's smallest value to its largest; dim + 8 bytes a row */
+};
+
 /** How the rows of a bag become one. */
 typedef int32_t gyr_pooling;
 enum { GYR_POOLING_SUM = 1, GYR_POOLING_MEAN = 2 };
@@ -37,7 +46,9 @@ typedef struct gyr_cache_options {
   gyr_cache_keys keys;      /**< hashed or dense */
   gyr_cache_miss miss;      /**< zeros or the default row */
   uint64_t capacity;        /**< dense: number of rows; hashed: expected rows (grows) */
-  const float *default_row; /**< [dim], needed for GYR_CACHE_MISS_DEFAULT; copied */
+  const float *default_row; /**< [dim], needed for GYR_CACHE_MISS_DEFAULT; copied, and rounded as rows are */
+  gyr_cache_rows rows;      /**< how rows are kept */
+  uint32_t reserved;        /**< 0 */
 } gyr_cache_options;
 
 /** Creates an empty cache.
@@ -59,8 +70,8 @@ GYR_API gyr_status gyr_cache_create(gyr_runtime *runtime, const gyr_cache_option
  * @param rows [n, dim] row-major, finite
  * @param n number of rows
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT (NaN or infinity), OUT_OF_RANGE (dense key, n); nothing is inserted when the input
- *         is refused, a prefix when memory ran out
+ * @return GYR_OK, INVALID_ARGUMENT (NaN, infinity, too large for the type of the rows), OUT_OF_RANGE (dense key, n);
+ *         nothing is inserted when the input is refused, a prefix when memory ran out
  * @ownership borrows arguments
  * @threadsafe any
  * @blocking no
@@ -114,6 +125,26 @@ GYR_API gyr_status gyr_cache_get(const gyr_cache *cache, const int64_t *keys, ui
  * @since 0.1 */
 GYR_API gyr_status gyr_cache_pool(const gyr_cache *cache, const int64_t *keys, const int64_t *offsets, uint64_t bags,
                                   gyr_pooling pooling, float *out, uint8_t *status, gyr_error *err) GYR_NOEXCEPT;
+
+/** Gathers and pools bags, each row times its key's weight. The mean divides by the weights of the rows that count
+ * (gyr_cache_pool says which); where those add up to 0 it is the sum.
+ * @param cache the cache
+ * @param keys [offsets[bags]]
+ * @param weights [offsets[bags]], finite
+ * @param offsets [bags+1], non-decreasing, offsets[0] = 0
+ * @param bags number of bags
+ * @param pooling sum or mean
+ * @param out [bags, dim]
+ * @param status [offsets[bags]] per key; nullable
+ * @param err nullable
+ * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE (bags)
+ * @ownership fills caller memory
+ * @threadsafe any
+ * @blocking no
+ * @since 0.1 */
+GYR_API gyr_status gyr_cache_pool_weighted(const gyr_cache *cache, const int64_t *keys, const float *weights,
+                                           const int64_t *offsets, uint64_t bags, gyr_pooling pooling, float *out,
+                                           uint8_t *status, gyr_error *err) GYR_NOEXCEPT;
 
 /** Facts about a cache. */
 typedef struct gyr_cache_info {

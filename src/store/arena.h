@@ -1,0 +1,73 @@
+// Where rows live: blocks of a few sizes, cut out of large chunks that ask for huge pages. A block freed serves the
+// next row of its size; chunks go back when the arena does. Memory taken stays within 2 % of what blocks need, once
+// there are more than a few megabytes of them.
+//
+// A block is named by a ref: 48 bits of address and the size's number above. Writers use one of kStripes locks each.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory_resource>
+#include <mutex>
+
+namespace gyr {
+
+class RowArena {
+ public:
+  static constexpr uint32_t kStripes = 16;
+
+  // block_bytes: the size of every block, or 0 for blocks of any size.
+  RowArena(std::pmr::memory_resource* memory, uint64_t block_bytes);
+  ~RowArena();  // frees the chunks; blocks larger than kLargest must be free by then
+  RowArena(const RowArena&) = delete;
+  RowArena& operator=(const RowArena&) = delete;
+
+  static uint8_t* block(uint64_t ref) { return reinterpret_cast<uint8_t*>(ref & ((uint64_t(1) << 48) - 1)); }
+  // At least `bytes` long, aligned to 64 bytes where its size is a multiple of that, else to 16. Throws bad_alloc.
+  uint64_t allocate(uint32_t stripe, uint64_t bytes);
+  void free(uint32_t stripe, uint64_t ref) noexcept;
+  uint64_t block_bytes(uint64_t ref) const;
+  static bool is_large(uint64_t ref) { return ref >> 48 == kLarge; }
+
+  uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }  // taken from the memory resource
+
+  static constexpr uint64_t kLargest = 65536;
+
+ private:
+  static constexpr uint32_t kClasses = 70, kLarge = kClasses;
+  struct Free {
+    Free* next;
+  };
+  struct Blocks {
+    Free* free = nullptr;
+    uint8_t *run = nullptr, *run_end = nullptr;  // not used yet
+  };
+  struct alignas(64) Stripe {
+    std::mutex mutex;
+    Blocks blocks[kClasses];
+  };
+  struct Chunk {
+    Chunk* next;
+    uint64_t bytes, align;
+  };
+
+  uint32_t class_of(uint64_t bytes) const;
+  uint64_t class_bytes(uint32_t c) const;
+  uint8_t* take(Blocks* blocks, uint64_t size);
+  void cut_run(Blocks* blocks, uint64_t size);
+  void add_chunk(uint64_t need);
+  uint64_t allocate_large(uint64_t bytes);
+
+  std::pmr::memory_resource* const memory_;
+  const uint64_t fixed_;
+  std::mutex mutex_;  // of what follows; taken inside a stripe's
+  Chunk* chunks_ = nullptr;
+  uint8_t *at_ = nullptr, *end_ = nullptr;  // of the newest chunk
+  std::atomic<uint64_t> bytes_{0};
+  Stripe stripes_[kStripes];
+};
+
+// Asks for huge pages under [p, p + bytes); no more than a hint.
+void advise_huge(void* p, uint64_t bytes);
+
+}  // namespace gyr
