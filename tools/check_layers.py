@@ -46,7 +46,7 @@ def repeated_types(root):
     first = {}
     for path in sorted((root / "src").rglob("*.h")):
         for number, line in enumerate(path.read_text().splitlines(), 1):
-            match = re.match(r"(?:class|struct|union|enum class) (\w+)(?!::)\b(?!::)[^;]*$", line)
+            match = re.match(r"(?:class|struct|union|enum class) (?:alignas\(\w+\) )?(\w+)(?!::)\b(?!::)[^;]*$", line)
             if match and match[1] in first:
                 yield f"{path.relative_to(root)}:{number}: {match[1]} is defined in {first[match[1]]}, too; rename one"
             elif match:
