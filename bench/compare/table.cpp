@@ -1,6 +1,6 @@
 // compare_table [case ...]: the feature table against its peers, each case by name; none = all. Driven through the C
 // interface with status bytes on. JSON lines to stdout, the rest to stderr; bench/areas/table.py runs it.
-// GYR_BENCH_ENTITIES: entities instead of 1 million.
+// GYR_BENCH_ENTITIES: entities instead of 1 million; GYR_BENCH_ROWS: labels of the point-in-time export instead of 8.
 #include <atomic>
 #include <bit>
 #include <set>
@@ -101,6 +101,39 @@ class Reader {
   Error err_;
 };
 
+// The same through a prepared plan.
+class PlannedReader {
+ public:
+  explicit PlannedReader(const gyr_table* table) {
+    std::vector<gyr_get_column> columns(kFields);
+    for (uint32_t f = 0; f < kFields; f++) names_.push_back(field(f));
+    for (uint32_t f = 0; f < kFields; f++) {
+      columns[f].struct_size = sizeof columns[f];
+      columns[f].name = names_[f].c_str();
+      gyr_get_destination d{};
+      d.struct_size = sizeof d;
+      d.values = &values_[f * kBatch];
+      d.values_capacity = kBatch;
+      d.status = &status_[f * kBatch];
+      to_.push_back(d);
+    }
+    must(gyr_get_plan_create(&table, 1, columns.data(), kFields, &plan_, &err_), err_);
+  }
+  ~PlannedReader() { gyr_get_plan_destroy(plan_); }
+  void get(const int64_t* ids, size_t n) {
+    gyr_keys keys{sizeof(gyr_keys), GYR_DTYPE_INT64, n, ids, nullptr};
+    must(gyr_get_plan_run(plan_, &keys, 1, 1000, to_.data(), kFields, &err_), err_);
+  }
+
+ private:
+  gyr_get_plan* plan_ = nullptr;
+  std::vector<std::string> names_;
+  std::vector<gyr_get_destination> to_;
+  std::vector<int64_t> values_ = std::vector<int64_t>(kFields * kBatch);
+  std::vector<uint8_t> status_ = std::vector<uint8_t>(kFields * kBatch);
+  Error err_;
+};
+
 std::vector<int64_t> random_ids(uint64_t entities, uint64_t seed, size_t n) {
   gyr::Random random{seed};
   std::vector<int64_t> ids(n);
@@ -127,6 +160,17 @@ void reads(gyr_table* table, uint64_t entities) {
   };
   race_of("get_100x20", kBatch);
   race_of("get_1x20", 1);
+}
+
+void planned_reads(gyr_table* table, uint64_t entities) {
+  if (!wants("get_100x20_plan")) return;
+  auto ids = random_ids(entities, 1, kBatch * kCalls);
+  Reader reader;
+  PlannedReader planned(table);
+  Contender plan{"plan", [&](size_t b) { planned.get(&ids[b * kBatch], kBatch); }};
+  Contender get{"gyr_table_get", [&](size_t b) { reader.get(table, &ids[b * kBatch], kBatch); }};
+  race({&plan, &get}, kRounds, kCalls);
+  emit("get_100x20_plan", "p50_us", plan.median() / 1e3, "gyr_table_get", get.median() / 1e3, "lower");
 }
 
 // Rows per second of CPU time of this thread, in batches of 4096, all keys stored already: the steady state.
@@ -189,6 +233,65 @@ void reads_under_writes(gyr_table* table, uint64_t entities) {
   emit(kP99, "p99_us_100x20", quantile(p99[1], 0.5) / 1e3, "idle", quantile(p99[0], 0.5) / 1e3, "lower");
 }
 
+// Labels per second of CPU time: each joined with the 64 bytes that its entity had at its time, of 16 versions.
+void point_in_time(gyr_runtime* runtime, uint64_t entities) {
+  if (!wants("pit_export_labels_per_s")) return;
+  constexpr int64_t kVersions = 16;
+  constexpr uint32_t kColumns = 8;
+  constexpr size_t kLoad = 65536, kLabelBatch = 16384;
+  const uint64_t labels = std::strtoull(environment("GYR_BENCH_ROWS", "8000000").c_str(), nullptr, 10);
+  std::string schema =
+      R"({"name":"past","key":"id","event_time":"ts","created_time":"created","history":{"versions":16},
+    "columns":[)";
+  std::vector<std::string> names{"id", "ts", "created"}, formats{"l", "tsu:UTC", "tsu:UTC"};
+  for (uint32_t f = 0; f < kColumns; f++) {
+    schema += (f ? ",{\"name\":\"" : "{\"name\":\"") + field(f) + R"(","dtype":"int64"})";
+    names.push_back(field(f)), formats.push_back("l");
+  }
+  gyr_table* table = nullptr;
+  Error err;
+  must(gyr_table_create(runtime, (schema + "]}").c_str(), &table, &err), err);
+  ArrowRows rows(names, formats);
+  for (auto& c : rows.columns) c.resize(kLoad);
+  for (uint64_t i = 0, total = entities * kVersions; i < total; i += kLoad) {
+    size_t m = size_t(std::min<uint64_t>(kLoad, total - i));
+    for (size_t k = 0; k < m; k++) {
+      int64_t id = int64_t((i + k) / kVersions), ts = 100 * (1 + int64_t((i + k) % kVersions));
+      rows.columns[0][k] = id, rows.columns[1][k] = ts, rows.columns[2][k] = ts + id % 50;
+      for (uint32_t f = 0; f < kColumns; f++) rows.columns[3 + f][k] = id * 1000 + ts;
+    }
+    upsert(table, &rows, 0, m, 8192);
+  }
+  ArrowRows wanted({"id", "ts"}, {"l", "tsu:UTC"});
+  gyr::Random random{4};
+  for (uint64_t i = 0; i < labels; i++) {
+    wanted.columns[0].push_back(int64_t(random.below(entities)));
+    wanted.columns[1].push_back(200 + int64_t(random.below(100 * kVersions)));
+  }
+  std::vector<double> rates;
+  for (int round = 0; round < 3; round++) {
+    ArrowArrayStream in = wanted.stream(0, labels, kLabelBatch), out{};
+    int64_t before = gyr::clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    must(gyr_table_export_as_of(table, &in, nullptr, &out, &err), err);
+    uint64_t at = 0;
+    for (;;) {
+      ArrowArray batch{};
+      if (out.get_next(&out, &batch)) say("the export fails: %s", out.get_last_error(&out)), std::exit(1);
+      if (!batch.release) break;
+      const auto* got = static_cast<const int64_t*>(batch.children[2]->buffers[1]);
+      int64_t id = wanted.columns[0][at], time = wanted.columns[1][at];
+      if (got[0] != id * 1000 + (time - id % 50) / 100 * 100 && time - id % 50 < 100 * (kVersions + 1))
+        say("the export reads a wrong value"), std::exit(1);
+      at += uint64_t(batch.length);
+      batch.release(&batch);
+    }
+    out.release(&out);
+    rates.push_back(double(at) * 1e9 / double(gyr::clock_ns(CLOCK_THREAD_CPUTIME_ID) - before));
+  }
+  emit("pit_export_labels_per_s", "labels_per_cpu_second", quantile(rates, 0.5), "absolute", 1, "higher");
+  gyr_table_destroy(table);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -198,9 +301,11 @@ int main(int argc, char** argv) {
   gyr_runtime* runtime = make_runtime();
   gyr_table* table = make_table(runtime, entities);
   reads(table, entities);
+  planned_reads(table, entities);
   upserts(table, entities);
   reads_under_writes(table, entities);
   gyr_table_destroy(table);
+  point_in_time(runtime, entities);
   gyr_runtime_destroy(runtime);
   return 0;
 }

@@ -51,16 +51,25 @@ uint64_t key_hash(const Column& keys, int64_t row) {
 
 using RowTimes = std::vector<std::pair<uint64_t, int64_t>>;
 
+// Of the row and its views; a scan puts event times behind the key.
+int64_t newest_event(const Table& table, const Batch& batch, int64_t row) {
+  int64_t newest = INT64_MIN;
+  for (size_t f = 0; f < table.schema().time_fields().size(); f++) {
+    const Column& times = batch.columns[1 + f];
+    if (!times.row_is_null(row)) newest = std::max(newest, times.ints[size_t(row)]);
+  }
+  return newest;
+}
+
 Result<RowTimes> row_times(const Table& table) {
   RowTimes out;
-  if (table.event_time_name().empty()) return out;
+  if (table.schema().time_fields().empty()) return out;
   Batch batch;
   for (uint64_t cursor = 0; cursor != UINT64_MAX;) {
     GYR_TRY(table.scan(&cursor, knobs::capacity(kScanRows), &batch));
     if (batch.rows == 0) continue;
     const Column& keys = batch.columns[size_t(batch.find(table.key_field().name))];
-    const Column& times = batch.columns[size_t(batch.find(table.event_time_name()))];
-    for (int64_t i = 0; i < batch.rows; i++) out.emplace_back(key_hash(keys, i), times.ints[size_t(i)]);
+    for (int64_t i = 0; i < batch.rows; i++) out.emplace_back(key_hash(keys, i), newest_event(table, batch, i));
   }
   std::sort(out.begin(), out.end());
   return out;
@@ -71,26 +80,40 @@ bool is_live(const RowTimes& at_open, uint64_t hash, int64_t time) {
   return it == at_open.begin() || std::prev(it)->first != hash || time > std::prev(it)->second;
 }
 
-// Live rows of `batch`, and only the columns that `to` has with the same type.
-void select_rows(const Batch& batch, const std::string& event_time, const RowTimes& at_open, const Table& to,
-                 Batch* out) {
+bool same_times(const Table& a, const Table& b) {
+  auto fa = a.schema().time_fields(), fb = b.schema().time_fields();
+  auto same = [](const Field& x, const Field& y) { return x.name == y.name; };
+  return a.schema().has_views() == b.schema().has_views() &&
+         std::equal(fa.begin(), fa.end(), fb.begin(), fb.end(), same);
+}
+
+const std::string& event_time_of(const Table& table, int column) {
+  const TableSchema& schema = table.schema();
+  return schema.groups[schema.group_of[size_t(column)]].event_time;
+}
+
+// Whether `to` has a column of the name with the same type and the same event time.
+bool same_column(const Table& from, const Table& to, const std::string& name) {
+  int a = from.find_column(name), b = to.find_column(name);
+  if (a < 0 || b < 0) return false;
+  const Field &x = from.columns()[size_t(a)], &y = to.columns()[size_t(b)];
+  return x.dtype == y.dtype && x.is_list == y.is_list && event_time_of(from, a) == event_time_of(to, b);
+}
+
+// Live rows of `batch`: key, event times, and the columns that both tables have.
+void select_rows(const Batch& batch, const Table& from, const RowTimes& at_open, const Table& to, Batch* out) {
   out->names.clear();
   out->columns.clear();
-  const Column& times = batch.columns[size_t(batch.find(event_time))];
-  const Column& keys = batch.columns[size_t(batch.find(to.key_field().name))];
   std::vector<int64_t> live;
   for (int64_t i = 0; i < batch.rows; i++)
-    if (is_live(at_open, key_hash(keys, i), times.ints[size_t(i)])) live.push_back(i);
+    if (is_live(at_open, key_hash(batch.columns[0], i), newest_event(from, batch, i))) live.push_back(i);
+  const size_t times = from.schema().time_fields().size();
   for (size_t c = 0; c < batch.columns.size(); c++) {
-    const Column& from = batch.columns[c];
-    bool special = batch.names[c] == event_time || batch.names[c] == to.key_field().name;
-    int at = to.find_column(batch.names[c]);
-    if (!special && at < 0) continue;
-    if (!special && (to.columns()[size_t(at)].dtype != from.dtype || to.columns()[size_t(at)].is_list != from.is_list))
-      continue;
-    Column& column = out->add(batch.names[c], from.dtype, from.is_list);
-    for (int64_t i : live) column.append_row(from, i);
-    out->rows = column.rows();
+    const Column& column = batch.columns[c];
+    if (c > times && !same_column(from, to, batch.names[c])) continue;
+    Column& copy = out->add(batch.names[c], column.dtype, column.is_list);
+    for (int64_t i : live) copy.append_row(column, i);
+    out->rows = copy.rows();
   }
 }
 
@@ -204,18 +227,17 @@ Json Generation::describe() const {
 Status carry_live_rows(const Generation& from, Generation* to) {
   for (const auto& [name, table] : from.components.tables) {
     auto it = to->components.tables.find(name);
-    const std::string& event_time = table->event_time_name();
-    if (it == to->components.tables.end() || event_time.empty()) continue;
+    if (it == to->components.tables.end() || table->schema().time_fields().empty()) continue;
     Table& target = *it->second;
-    if (target.key_dtype() != table->key_dtype() || target.event_time_name() != event_time ||
-        target.key_field().name != table->key_field().name)
+    if (target.key_dtype() != table->key_dtype() || target.key_field().name != table->key_field().name ||
+        !same_times(*table, target))
       continue;
     Batch batch, live;
     Table::UpsertStats stats;
     for (uint64_t cursor = 0; cursor != UINT64_MAX;) {
       GYR_TRY(table->scan(&cursor, knobs::capacity(kScanRows), &batch));
       if (batch.rows == 0) continue;
-      select_rows(batch, event_time, from.rows_at_open.at(name), target, &live);
+      select_rows(batch, *table, from.rows_at_open.at(name), target, &live);
       if (live.rows) GYR_TRY(target.upsert(live, &stats));
     }
   }

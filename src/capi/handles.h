@@ -14,6 +14,7 @@
 namespace gyr {
 class Workflow;
 class Table;
+class GetPlan;
 class Cache;
 class Index;
 class Model;
@@ -73,6 +74,7 @@ struct gyr_runtime {
 };
 struct gyr_workflow : gyr::capi::Handle<gyr::Workflow, 0x6b6c6677> {};
 struct gyr_table : gyr::capi::Handle<gyr::Table, 0x6c626174> {};
+struct gyr_get_plan : gyr::capi::Handle<gyr::GetPlan, 0x6e6c7067> {};
 struct gyr_cache : gyr::capi::Handle<gyr::Cache, 0x68636163> {};
 struct gyr_index : gyr::capi::Handle<gyr::Index, 0x78646e69> {};
 struct gyr_model : gyr::capi::Handle<const gyr::Model, 0x6c646f6d> {};

@@ -14,6 +14,38 @@
 
 namespace gyr {
 
+// A part of a runtime's memory with a budget of its own.
+class Allowance final : public std::pmr::memory_resource {
+ public:
+  struct Exceeded : BudgetExceeded {};
+
+  // budget 0 = the runtime's is the only one.
+  Allowance(std::pmr::memory_resource* from, uint64_t budget) : from_(from), budget_(budget) {}
+
+ private:
+  void* do_allocate(size_t bytes, size_t align) override {
+    uint64_t used = used_.load(std::memory_order_relaxed);
+    do {
+      if (budget_ && (bytes > budget_ || used > budget_ - bytes)) throw Exceeded();
+    } while (!used_.compare_exchange_weak(used, used + bytes, std::memory_order_relaxed));
+    try {
+      return from_->allocate(bytes, align);
+    } catch (...) {
+      used_.fetch_sub(bytes, std::memory_order_relaxed);
+      throw;
+    }
+  }
+  void do_deallocate(void* p, size_t bytes, size_t align) override {
+    from_->deallocate(p, bytes, align);
+    used_.fetch_sub(bytes, std::memory_order_relaxed);
+  }
+  bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+
+  std::pmr::memory_resource* const from_;
+  const uint64_t budget_;
+  std::atomic<uint64_t> used_{0};
+};
+
 class Memory final : public std::pmr::memory_resource {
  public:
   // budget 0 = unlimited; hook null = operator new.

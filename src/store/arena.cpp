@@ -48,8 +48,7 @@ RowArena::~RowArena() {
 }
 
 // Steps of 16 bytes to 128, of 64 to 1024, then 8 per doubling: what is rounded up stays below an eighth from 512 on.
-uint32_t RowArena::class_of(uint64_t bytes) const {
-  if (fixed_) return 0;
+uint32_t RowArena::size_class(uint64_t bytes) {
   if (bytes <= 128) return uint32_t((std::max<uint64_t>(bytes, 1) + 15) / 16 - 1);
   if (bytes <= 1024) return uint32_t(8 + (bytes - 128 + 63) / 64 - 1);
   uint32_t log2 = uint32_t(std::bit_width(bytes - 1)) - 1;  // 2^log2 < bytes <= 2^(log2+1)
@@ -57,8 +56,7 @@ uint32_t RowArena::class_of(uint64_t bytes) const {
   return uint32_t(22 + (log2 - 10) * 8 + (bytes - (uint64_t(1) << log2) + step - 1) / step - 1);
 }
 
-uint64_t RowArena::class_bytes(uint32_t c) const {
-  if (fixed_) return fixed_;
+uint64_t RowArena::class_size(uint32_t c) {
   if (c < 8) return (c + 1) * 16;
   if (c < 22) return 128 + (c - 7) * 64;
   uint32_t log2 = 10 + (c - 22) / 8;
@@ -68,6 +66,13 @@ uint64_t RowArena::class_bytes(uint32_t c) const {
 uint64_t RowArena::block_bytes(uint64_t ref) const {
   if (is_large(ref)) return *reinterpret_cast<const uint64_t*>(block(ref) - kLine);
   return class_bytes(uint32_t(ref >> 48));
+}
+
+uint64_t RowArena::block_bytes_of(uint64_t bytes, bool spread) {
+  if (bytes > kLargest) return align_up(bytes, kLine) + kLine;
+  uint32_t c = size_class(bytes);
+  if (!spread) return class_size(c);
+  return bytes + (class_size(c) - (c ? class_size(c - 1) : 0)) / 2;
 }
 
 uint8_t* RowArena::take(Blocks* blocks, uint64_t size) {

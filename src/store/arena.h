@@ -32,6 +32,8 @@ class RowArena {
   uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }  // taken from the memory resource
 
   static constexpr uint64_t kLargest = 65536;
+  // What a block of `bytes` takes in an arena of any sizes; spread: as the mean of many sizes around it.
+  static uint64_t block_bytes_of(uint64_t bytes, bool spread);
 
  private:
   static constexpr uint32_t kClasses = 70, kLarge = kClasses;
@@ -51,8 +53,10 @@ class RowArena {
     uint64_t bytes, align;
   };
 
-  uint32_t class_of(uint64_t bytes) const;
-  uint64_t class_bytes(uint32_t c) const;
+  static uint32_t size_class(uint64_t bytes);
+  static uint64_t class_size(uint32_t c);
+  uint32_t class_of(uint64_t bytes) const { return fixed_ ? 0 : size_class(bytes); }
+  uint64_t class_bytes(uint32_t c) const { return fixed_ ? fixed_ : class_size(c); }
   uint8_t* take(Blocks* blocks, uint64_t size);
   void cut_run(Blocks* blocks, uint64_t size);
   void add_chunk(uint64_t need);

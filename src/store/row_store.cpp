@@ -178,20 +178,6 @@ void KeyedRows::publish(Shard& shard, const Spot& spot, const KeyRef& key, uint6
   if (!spot.row()) shard.rows.store(++shard.live, std::memory_order_relaxed);
 }
 
-bool KeyedRows::erase(const KeyRef& key) {
-  Shard& shard = shard_of(key.hash);
-  Spot spot;
-  {
-    std::lock_guard lock(shard.mutex);
-    spot = locate(shard, key);
-    if (!spot.row()) return false;
-    spot.at->store(kErased, std::memory_order_release);
-    shard.rows.store(--shard.live, std::memory_order_relaxed);
-  }
-  retire(spot.ref, key.hash);
-  return true;
-}
-
 // Readers that linger must not let replaced rows pile up.
 void KeyedRows::retire(uint64_t ref, uint64_t hash) {
   uint64_t size = arena_.block_bytes(ref);
@@ -300,6 +286,16 @@ void KeyedRows::scan(uint64_t* cursor, size_t max_rows, std::vector<StoredRow>* 
     out->resize(end);
     return;
   }
+}
+
+uint64_t KeyedRows::estimate(uint64_t rows, uint64_t block, bool spread) {
+  uint64_t count = kSmallestCount, most = (rows + kShards - 1) / kShards;
+  while (most > most_used(count * Bucket::kWays)) count += count < kDoubleBelow ? count : count / 4 + 1;
+  uint64_t blocks;
+  if (__builtin_mul_overflow(rows, RowArena::block_bytes_of(block, spread), &blocks)) return UINT64_MAX;
+  blocks += std::min(blocks / 128, UINT64_MAX - blocks);  // chunks are a 64th of what there is
+  uint64_t index = kShards * (sizeof(Buckets) + count * sizeof(Bucket)) + sizeof(KeyedRows);
+  return blocks > UINT64_MAX - index ? UINT64_MAX : blocks + index;
 }
 
 uint64_t KeyedRows::size() const {

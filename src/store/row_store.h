@@ -99,7 +99,25 @@ class KeyedRows {
     retire(replaced, key.hash);
     return true;
   }
-  bool erase(const KeyRef& key);
+  // Calls may(const uint8_t* row) with the key's payload or null, other writers of the key waiting; a row that it says
+  // true to is erased. True when one was.
+  template <class May>
+  bool erase_if(const KeyRef& key, May&& may) {
+    Shard& shard = shard_of(key.hash);
+    Spot spot;
+    {
+      std::lock_guard lock(shard.mutex);
+      spot = locate(shard, key);
+      if (!may(spot.row() ? payload_of(spot.ref) : nullptr) || !spot.row()) return false;
+      spot.at->store(kErased, std::memory_order_release);
+      shard.rows.store(--shard.live, std::memory_order_relaxed);
+    }
+    retire(spot.ref, key.hash);
+    return true;
+  }
+  bool erase(const KeyRef& key) {
+    return erase_if(key, [](const uint8_t*) { return true; });
+  }
   // Asks for what upserts of the keys will touch: their buckets, and with `rows` the rows they may replace.
   void prefetch(const KeyRef* keys, size_t n, bool rows) const;
 
@@ -111,6 +129,10 @@ class KeyedRows {
   // most max_rows, unless more rows than that share one hash. A row that exists during the whole scan is visited
   // exactly once, whatever is written meanwhile; others may or may not be.
   void scan(uint64_t* cursor, size_t max_rows, std::vector<StoredRow>* out) const;
+
+  // About what bytes() will be with so many rows written one by one, each of `block` bytes, key of bytes included;
+  // spread: block is a mean.
+  static uint64_t estimate(uint64_t rows, uint64_t block, bool spread);
 
   uint64_t size() const;
   uint64_t bytes() const;  // rows, room for more, and buckets

@@ -89,20 +89,20 @@ uint64_t copy_range(const RowFormat& format, const uint8_t* old, size_t column, 
   return at + (end - start);
 }
 
-uint64_t put_all(const RowFormat& format, const uint8_t* old, const std::vector<const Column*>& from, int64_t i,
-                 uint8_t* block) {
+uint64_t put_all(const RowFormat& format, const RowFormat::Merge& m, uint8_t* block) {
   uint64_t at = format.fixed_size;
   for (size_t c = 0; c < format.cells.size(); c++) {
     const auto& cell = format.cells[c];
-    bool keep = !from[c];
-    if (keep ? !old || RowFormat::is_null(old, c) : from[c]->row_is_null(i)) continue;
+    const Column* from = m.take >> cell.group & 1 ? m.from[c] : nullptr;
+    const uint8_t* old = m.keep >> cell.group & 1 ? m.old : nullptr;
+    if (from ? from->row_is_null(m.i) : !old || RowFormat::is_null(old, c)) continue;
     if (block) block[8 + c / 8] |= uint8_t(1u << c % 8);
     if (has_range(cell)) {
-      at = keep ? copy_range(format, old, c, at, block) : put_range(cell, *from[c], i, at, block);
-    } else if (block && keep) {
+      at = from ? put_range(cell, *from, m.i, at, block) : copy_range(format, old, c, at, block);
+    } else if (block && !from) {
       std::memcpy(block + cell.offset, old + cell.offset, cell_width(cell));
     } else if (block) {
-      with_stored_type(cell.dtype, [&]<class T>() { put(block + cell.offset, leaf_as<T>(*from[c], i)); });
+      with_stored_type(cell.dtype, [&]<class T>() { put(block + cell.offset, leaf_as<T>(*from, m.i)); });
     }
   }
   return align_up(at, 8);
@@ -110,29 +110,28 @@ uint64_t put_all(const RowFormat& format, const uint8_t* old, const std::vector<
 
 }  // namespace
 
-RowFormat::RowFormat(const std::vector<Field>& columns) {
-  for (auto& f : columns) {
-    cells.push_back({f.dtype, f.is_list, 0});
+RowFormat::RowFormat(const std::vector<Field>& columns, const std::vector<uint32_t>& group_of) {
+  for (size_t c = 0; c < columns.size(); c++) {
+    cells.push_back({columns[c].dtype, columns[c].is_list, 0, group_of.empty() ? 0 : group_of[c]});
     has_ranges |= has_range(cells.back());
+    groups = std::max(groups, cells.back().group + 1);
   }
-  uint32_t at = uint32_t(8 + div_up(columns.size(), 8));
+  view_times = uint32_t(align_up(8 + div_up(columns.size(), 8), 8));
   // Wide cells first after one padding, so that no other is needed.
-  at = uint32_t(align_up(at, 8));
+  uint32_t at = view_times + (groups - 1) * 8;
   for (uint32_t width : {8u, 4u, 2u, 1u})
     for (auto& c : cells)
       if (cell_width(c) == width) c.offset = at, at += width;
   fixed_size = uint32_t(align_up(at, 8));
 }
 
-uint64_t RowFormat::size(const uint8_t* old, const std::vector<const Column*>& from, int64_t i) const {
-  return has_ranges ? put_all(*this, old, from, i, nullptr) : fixed_size;
-}
+uint64_t RowFormat::size(const Merge& merge) const { return has_ranges ? put_all(*this, merge, nullptr) : fixed_size; }
 
-void RowFormat::write(const uint8_t* old, const std::vector<const Column*>& from, int64_t i, int64_t event_time,
-                      uint8_t* row, uint64_t row_size) const {
+void RowFormat::write(const Merge& merge, const int64_t* times, uint8_t* row, uint64_t row_size) const {
   std::memset(row, 0, row_size);
-  put(row, event_time);
-  put_all(*this, old, from, i, row);
+  put(row, times[0]);
+  for (uint32_t g = 1; g < groups; g++) put(row + view_times + size_t(g - 1) * 8, times[g]);
+  put_all(*this, merge, row);
 }
 
 RowFormat::Range RowFormat::range(const uint8_t* row, size_t column) const {

@@ -1,4 +1,5 @@
-// Section "TBL1": schema JSON, row count, then batches of columns in key-hash order (docs/table.md).
+// Sections "TBL1", and "TBL2" of tables with views or a history: schema JSON, counts, then batches of columns in
+// key-hash order (docs/table.md).
 #include "base/knobs.h"
 #include "table/table_impl.h"
 
@@ -69,10 +70,11 @@ Status decode_column(ByteReader* in, const Field& field, int64_t rows, Column* o
   return {};
 }
 
+// Rows first: what is written meanwhile is in the history at least, and never the other way round.
 Status TableImpl::save(ContainerWriter* file, std::string_view name) const {
   ByteWriter body, out;
   Batch batch;
-  uint64_t rows = 0;
+  uint64_t rows = 0, versions = 0;
   for (uint64_t cursor = 0; cursor != KeyedRows::kScanEnd;) {
     GYR_TRY(scan(&cursor, knobs::capacity(kBatchRows), &batch));
     if (batch.rows == 0) continue;
@@ -80,49 +82,163 @@ Status TableImpl::save(ContainerWriter* file, std::string_view name) const {
     for (auto& column : batch.columns) encode_column(column, &body);
     rows += uint64_t(batch.rows);
   }
+  if (history_) GYR_TRY(save_history(&body, &versions));
+  const bool plain = !history_ && !schema_.has_views();
   out.put_string(schema_.to_json().dump());
   out.put<uint64_t>(rows);
+  if (!plain) out.put<uint64_t>(versions);
   // The batches' arrays are aligned to 8 from the start of the section.
   out.bytes().resize(align_up(out.bytes().size(), 8));
   out.append(body.bytes().data(), body.bytes().size());
-  return file->add(name, "TBL1", std::move(out.bytes()), Codec::kLz4);
+  return file->add(name, plain ? "TBL1" : "TBL2", std::move(out.bytes()), Codec::kLz4);
 }
 
 Result<std::shared_ptr<Table>> Table::load(std::shared_ptr<Runtime> runtime, const Container& file,
                                            std::string_view name) {
-  GYR_ASSIGN(std::vector<uint8_t> bytes, file.read(name, "TBL1"));
+  auto is_plain = [&](const SectionInfo& s) { return s.name == name && s.kind == "TBL1"; };
+  const bool plain = std::any_of(file.sections().begin(), file.sections().end(), is_plain);
+  GYR_ASSIGN(std::vector<uint8_t> bytes, file.read(name, plain ? "TBL1" : "TBL2"));
   ByteReader in(bytes, "table");
   std::string schema_json;
   GYR_TRY(in.get_string(&schema_json));
   auto parsed = TableSchema::parse(schema_json);
   if (!parsed.ok()) return std::move(parsed.status()).in_file("saved schema");
-  auto table = std::make_shared<TableImpl>(std::move(runtime), std::move(*parsed));
-  uint64_t rows = 0;
+  if (plain && (parsed->versions || parsed->has_views()))
+    return fail(GYR_E_CORRUPT, "table", "saved table: a section of kind TBL1 has neither views nor a history");
+  auto made = TableImpl::make(std::move(runtime), std::move(*parsed));
+  if (!made.ok()) return std::move(made.status()).in_file("saved schema");
+  std::shared_ptr<TableImpl> table = *made;
+  uint64_t rows = 0, versions = 0;
   GYR_TRY(in.get(&rows));
+  if (!plain) GYR_TRY(in.get(&versions));
   for (uint8_t pad = 0; (bytes.size() - in.left()) % 8 != 0;) {
     GYR_TRY(in.get(&pad));
     if (pad != 0) return fail(GYR_E_CORRUPT, "table", "saved table: padding is not zero");
   }
-  std::vector<Field> fields{table->key_field()};
-  if (!table->event_time_name().empty()) fields.push_back({table->event_time_name(), GYR_DTYPE_TIMESTAMP, false});
-  fields.insert(fields.end(), table->columns().begin(), table->columns().end());
+  GYR_TRY(table->load_rows(&in, rows, bytes.size()));
+  GYR_TRY(table->load_history(&in, versions, bytes.size()));
+  GYR_TRY(in.finish());
+  return std::shared_ptr<Table>(std::move(table));
+}
+
+// A value takes a byte at least, so a count beyond the section is a lie.
+Status TableImpl::load_rows(ByteReader* in, uint64_t rows, uint64_t section_bytes) {
+  const std::vector<Field> fields = scan_fields();
   Batch batch;
   for (auto& f : fields) batch.add(f.name, f.dtype, f.is_list);
-  Table::UpsertStats stats;
-  while (in.left() > 0) {
-    // A value takes a byte at least, so a count beyond the section is a lie.
+  UpsertStats stats;
+  for (uint64_t left = rows; left > 0; left -= uint64_t(batch.rows)) {
     uint64_t n = 0;
-    GYR_TRY(in.get(&n));
-    if (n == 0 || n > bytes.size())
+    GYR_TRY(in->get(&n));
+    if (n == 0 || n > section_bytes || n > left)
       return fail(GYR_E_CORRUPT, "table", "saved table: a batch of %llu rows", (unsigned long long)n);
     batch.rows = int64_t(n);
-    for (size_t c = 0; c < fields.size(); c++) GYR_TRY(decode_column(&in, fields[c], batch.rows, &batch.columns[c]));
-    GYR_TRY(table->upsert(batch, &stats).in_file("saved table"));
+    for (size_t c = 0; c < fields.size(); c++) GYR_TRY(decode_column(in, fields[c], batch.rows, &batch.columns[c]));
+    GYR_TRY(upsert_rows(batch, Into::kRows, 0, &stats).in_file("saved table"));
   }
-  if (stats.applied != rows || table->rows() != rows)
-    return fail(GYR_E_CORRUPT, "table", "saved table: %llu rows announced, %llu distinct keys found",
-                (unsigned long long)rows, (unsigned long long)table->rows());
-  return std::shared_ptr<Table>(std::move(table));
+  if (stats.applied == rows && this->rows() == rows) return {};
+  return fail(GYR_E_CORRUPT, "table", "saved table: %llu rows announced, %llu distinct keys found",
+              (unsigned long long)rows, (unsigned long long)this->rows());
+}
+
+// ---- history ------------------------------------------------------------------------------------------------------
+
+namespace {
+constexpr uint64_t kBatchEntities = 1024;
+}
+
+std::vector<Field> TableImpl::version_fields(uint32_t group) const {
+  std::vector<Field> fields{schema_.key, {"", GYR_DTYPE_TIMESTAMP, false}, {"", GYR_DTYPE_TIMESTAMP, false}};
+  for (size_t c = 0; c < schema_.columns.size(); c++)
+    if (schema_.group_of[c] == group) fields.push_back(schema_.columns[c]);
+  return fields;
+}
+
+// Per group a batch of key, event time, created time and its columns.
+Status TableImpl::save_history(ByteWriter* out, uint64_t* versions) const {
+  const KeyedRows& store = history_->store();
+  auto scratch = scratch_.lend();
+  for (uint64_t cursor = 0; cursor != KeyedRows::kScanEnd;) {
+    auto guard = store.read();
+    store.scan(&cursor, knobs::capacity(kBatchEntities), &scratch->stored);
+    for (uint32_t g = 0; g < schema_.groups.size(); g++) {
+      std::vector<Field> fields = version_fields(g);
+      Batch batch;
+      for (auto& f : fields) batch.add(f.name, f.dtype, f.is_list);
+      auto& rows = scratch->rows;
+      rows.clear();
+      for (auto& stored : scratch->stored) {
+        History::Versions of = history_->open(stored.payload);
+        for (uint32_t v = of.begin(g); v < of.end(g); v++) {
+          if (schema_.key.dtype == GYR_DTYPE_STRING)
+            batch.columns[0].push_string(stored.key_text());
+          else
+            batch.columns[0].push_int(stored.key_int());
+          batch.columns[1].push_int(of.event(v));
+          batch.columns[2].push_int(of.created(v));
+          rows.push_back(of.row(v));
+        }
+      }
+      if (rows.empty()) continue;
+      for (size_t c = 0; c + 3 < fields.size(); c++)
+        history_->format(g).read(rows.data(), rows.size(), c, &batch.columns[3 + c]);
+      out->put<uint64_t>(rows.size());
+      out->put<uint64_t>(g);
+      for (auto& column : batch.columns) encode_column(column, out);
+      *versions += rows.size();
+    }
+  }
+  return {};
+}
+
+Status TableImpl::load_history(ByteReader* in, uint64_t versions, uint64_t section_bytes) {
+  if (!history_)
+    return versions == 0 ? Status()
+                         : fail(GYR_E_CORRUPT, "table", "saved table: %llu versions, but the schema has no history",
+                                (unsigned long long)versions);
+  for (uint64_t left = versions; left > 0;) {
+    uint64_t n = 0, group = 0;
+    GYR_TRY(in->get(&n));
+    GYR_TRY(in->get(&group));
+    if (n == 0 || n > section_bytes || n > left || group >= schema_.groups.size())
+      return fail(GYR_E_CORRUPT, "table", "saved table: a batch of %llu versions of group %llu", (unsigned long long)n,
+                  (unsigned long long)group);
+    GYR_TRY(load_versions(in, int64_t(n), uint32_t(group)).in_file("saved table"));
+    left -= n;
+  }
+  if (history_->versions() == versions) return {};
+  return fail(GYR_E_CORRUPT, "table", "saved table: %llu versions announced, %llu kept", (unsigned long long)versions,
+              (unsigned long long)history_->versions());
+}
+
+Status TableImpl::load_versions(ByteReader* in, int64_t n, uint32_t group) {
+  std::vector<Field> fields = version_fields(group);
+  Batch batch;
+  batch.rows = n;
+  Column times, created;
+  for (size_t f = 0; f < fields.size(); f++) {
+    Column* into = f == 1 ? &times : f == 2 ? &created : &batch.add(fields[f].name, fields[f].dtype, fields[f].is_list);
+    GYR_TRY(decode_column(in, fields[f], n, into));
+    if ((f == 1 || f == 2) && !into->leaf_valid.empty())
+      return fail(GYR_E_CORRUPT, "table", "saved table: a version without a time");
+  }
+  const std::string& name = schema_.groups[group].event_time;
+  if (!name.empty()) {
+    batch.names.push_back(name);
+    batch.columns.push_back(times);
+  } else if (std::any_of(times.ints.begin(), times.ints.end(), [](int64_t t) { return t != 0; })) {
+    return fail(GYR_E_CORRUPT, "table", "saved table: an event time where the schema has none");
+  }
+  Input input;
+  GYR_TRY(check_batch(batch, &input));
+  for (int64_t i = 0; i < n; i++) {
+    int64_t at[TableSchema::kMostViews + 1] = {};
+    at[group] = times.ints[size_t(i)];
+    const History::News news{1u << group, at, created.ints[size_t(i)], input.by_group, i};
+    auto outcome = history_->insert(key_of(*input.key, i), news, &input.draft, [](auto&) { return true; });
+    if (outcome.too_large || !outcome.kept) return fail(GYR_E_CORRUPT, "table", "saved table: a version too many");
+  }
+  return {};
 }
 
 }  // namespace gyr

@@ -1,5 +1,3 @@
-#include <span>
-
 #include "base/clock.h"
 #include "table/table_impl.h"
 
@@ -8,49 +6,48 @@ namespace {
 
 int64_t read_time(int64_t now_us) { return now_us == 0 ? realtime_us() : now_us; }
 
-// GYR_VALUE_* of the row itself. Before its event time a row is not there yet.
-uint8_t state_of(const uint8_t* row, int64_t now_us, int64_t ttl_us) {
-  if (!row) return GYR_VALUE_MISSING;
+// GYR_VALUE_* of a row's group. Before its event time it is not there yet.
+uint8_t state_of(int64_t event, int64_t now_us, int64_t ttl_us) {
   if (now_us == INT64_MAX) return GYR_VALUE_PRESENT;
-  int64_t t = RowFormat::event_time(row), expires;
-  if (t > now_us) return GYR_VALUE_MISSING;
-  if (ttl_us && !__builtin_add_overflow(t, ttl_us, &expires) && expires < now_us) return GYR_VALUE_EXPIRED;
-  return GYR_VALUE_PRESENT;
+  if (event > now_us) return GYR_VALUE_MISSING;
+  return expired_by(event, ttl_us, now_us) ? GYR_VALUE_EXPIRED : GYR_VALUE_PRESENT;
 }
 
 }  // namespace
 
+std::vector<Field> Table::scan_fields() const {
+  std::vector<Field> fields{key_field()};
+  for (auto& f : schema().time_fields()) fields.push_back(f);
+  fields.insert(fields.end(), columns().begin(), columns().end());
+  return fields;
+}
+
 Result<std::shared_ptr<Table>> Table::create(std::shared_ptr<Runtime> runtime, std::string_view schema_json) {
   GYR_ASSIGN(TableSchema schema, TableSchema::parse(schema_json));
-  return std::shared_ptr<Table>(std::make_shared<TableImpl>(std::move(runtime), std::move(schema)));
+  GYR_ASSIGN(std::shared_ptr<Table> table, TableImpl::make(std::move(runtime), std::move(schema)));
+  return table;
+}
+
+Result<std::shared_ptr<TableImpl>> TableImpl::make(std::shared_ptr<Runtime> runtime, TableSchema schema) {
+  const uint64_t budget = schema.memory_budget;
+  try {
+    return std::make_shared<TableImpl>(std::move(runtime), std::move(schema));
+  } catch (const Allowance::Exceeded&) {
+    return fail(GYR_E_INVALID_ARGUMENT, "table", "memory_budget: %llu bytes do not hold an empty table",
+                (unsigned long long)budget);
+  }
 }
 
 TableImpl::TableImpl(std::shared_ptr<Runtime> runtime, TableSchema schema, KeyedRows::Hash hash)
     : runtime_(std::move(runtime)),
       schema_(std::move(schema)),
-      format_(schema_.columns),
-      store_(runtime_->memory(),
+      format_(schema_.columns, schema_.group_of),
+      memory_(runtime_->memory(), schema_.memory_budget),
+      store_(&memory_,
              {.keys = schema_.key.dtype == GYR_DTYPE_STRING ? KeyedRows::KeyKind::kBytes : KeyedRows::KeyKind::kInt,
               .prefetch_bytes = std::min(format_.fixed_size, 256u),
-              .hash = hash}) {}
-
-TableImpl::~TableImpl() {
-  for (auto& l : leases_) delete l.load(std::memory_order_acquire);
-}
-
-TableImpl::Lease::Lease(const TableImpl& table) : table_(table) {
-  for (auto& l : std::span(table.leases_).first(knobs::capacity(kLeases)))
-    if (l.load(std::memory_order_relaxed) && (scratch_ = l.exchange(nullptr, std::memory_order_acquire))) return;
-  scratch_ = new Scratch;
-}
-
-TableImpl::Lease::~Lease() {
-  for (auto& l : std::span(table_.leases_).first(knobs::capacity(kLeases))) {
-    Scratch* none = nullptr;
-    if (l.compare_exchange_strong(none, scratch_, std::memory_order_release, std::memory_order_relaxed)) return;
-  }
-  delete scratch_;
-}
+              .hash = hash}),
+      history_(schema_.versions ? std::make_unique<History>(&memory_, schema_, hash) : nullptr) {}
 
 Status TableImpl::check_keys(const Keys& keys) const {
   if (keys.dtype != schema_.key.dtype)
@@ -67,28 +64,81 @@ Status TableImpl::check_keys(const Keys& keys) const {
   return {};
 }
 
+uint32_t TableImpl::groups_of(const std::vector<int>& columns) const {
+  uint32_t groups = 0;
+  for (int c : columns) groups |= 1u << schema_.group_of[size_t(c)];
+  return groups;
+}
+
 // The caller holds a guard.
-void TableImpl::locate(const Keys& keys, int64_t now_us, Scratch* scratch) const {
-  scratch->rows.resize(keys.count);
-  scratch->state.resize(keys.count);
-  auto note = [&](size_t first, size_t n, const uint8_t* const* rows) {
-    for (size_t i = 0; i < n; i++) {
-      uint8_t state = state_of(rows[i], now_us, schema_.ttl_us);
-      scratch->state[first + i] = state;
-      scratch->rows[first + i] = state == GYR_VALUE_PRESENT ? rows[i] : nullptr;
+void TableImpl::locate(const Keys& keys, int64_t now_us, uint32_t groups, Scratch* scratch) const {
+  scratch->rows.resize(keys.count * schema_.groups.size());
+  scratch->state.resize(keys.count * schema_.groups.size());
+  const bool views = schema_.has_views();
+  find(store_, keys, [&](size_t first, size_t n, const uint8_t* const* found) {
+    for (uint32_t g = 0; g < schema_.groups.size(); g++) {
+      if (!(groups >> g & 1)) continue;
+      const uint8_t** rows = &scratch->rows[g * keys.count + first];
+      uint8_t* states = &scratch->state[g * keys.count + first];
+      const int64_t ttl_us = schema_.groups[g].ttl_us;
+      for (size_t i = 0; i < n; i++) {
+        const int64_t event = found[i] ? format_.event_time(found[i], g) : 0;
+        const bool missing = !found[i] || (views && event == RowFormat::kNever);
+        uint8_t state = missing ? uint8_t(GYR_VALUE_MISSING) : state_of(event, now_us, ttl_us);
+        states[i] = state;
+        rows[i] = state == GYR_VALUE_PRESENT ? found[i] : nullptr;
+      }
     }
-  };
-  if (keys.dtype == GYR_DTYPE_STRING)
-    store_.find(keys.strings, keys.count, note);
-  else
-    store_.find(keys.ints, keys.count, note);
+  });
+}
+
+// The caller holds a guard of the history.
+void TableImpl::locate_as_of(const Keys& keys, const int64_t* times_us, bool known, uint32_t groups,
+                             Scratch* scratch) const {
+  scratch->rows.resize(keys.count * schema_.groups.size());
+  scratch->state.resize(keys.count * schema_.groups.size());
+  find(history_->store(), keys, [&](size_t first, size_t n, const uint8_t* const* found) {
+    for (size_t i = 0; i < n; i++) {
+      const int64_t time = times_us[first + i];
+      for (uint32_t g = 0; g < schema_.groups.size(); g++) {
+        if (!(groups >> g & 1)) continue;
+        const uint8_t* row = nullptr;
+        uint8_t state = GYR_VALUE_MISSING;
+        if (found[i]) {
+          History::Versions versions = history_->open(found[i]);
+          if (int64_t v = versions.as_of(g, time, known); v >= 0) {
+            state = state_of(versions.event(uint32_t(v)), time, schema_.groups[g].ttl_us);
+            if (state == GYR_VALUE_PRESENT) row = versions.row(uint32_t(v));
+            const uint32_t fixed = std::min(history_->format(g).fixed_size, 256u);
+            for (uint32_t b = 0; row && b < fixed; b += 64) __builtin_prefetch(row + b);
+          }
+        }
+        scratch->rows[g * keys.count + first + i] = row;
+        scratch->state[g * keys.count + first + i] = state;
+      }
+    }
+  });
+}
+
+Source TableImpl::source(const Scratch& scratch, int column, uint64_t keys, bool past) const {
+  auto c = size_t(column);
+  const uint32_t g = schema_.group_of[c];
+  const uint8_t* const* rows = scratch.rows.data() + g * keys;
+  const uint8_t* state = scratch.state.data() + g * keys;
+  if (past) return {&history_->format(g), history_->place(c), rows, state, keys};
+  return {&format_, c, rows, state, keys};
 }
 
 Status TableImpl::remove(const Keys& keys, uint64_t* removed) {
   GYR_TRY(check_keys(keys));
   uint64_t n = 0;
-  for (uint64_t i = 0; i < keys.count; i++)
-    n += store_.erase(keys.dtype == GYR_DTYPE_STRING ? store_.key(keys.strings[i]) : store_.key(&keys.ints[i]));
+  for (uint64_t i = 0; i < keys.count; i++) {
+    KeyRef key = key_of(keys, i);
+    n += store_.erase_if(key, [&](const uint8_t*) {
+      if (history_) history_->erase(key);
+      return true;
+    });
+  }
   if (removed) *removed = n;
   return {};
 }
@@ -99,60 +149,130 @@ Status TableImpl::get(const Keys& keys, int64_t now_us, const std::vector<int>& 
   for (int c : columns)
     if (c < 0 || size_t(c) >= schema_.columns.size())
       return fail(GYR_E_NOT_FOUND, "table", "column %d of %zu does not exist", c, schema_.columns.size());
-  Lease scratch(*this);
+  auto scratch = scratch_.lend();
   auto guard = store_.read();
-  locate(keys, read_time(now_us), &*scratch);
+  locate(keys, read_time(now_us), groups_of(columns), &*scratch);
   out->rows = int64_t(keys.count);
   out->names.resize(columns.size());
   out->columns.resize(columns.size());
   out_status->resize(columns.size() * keys.count);
   uint8_t* status = out_status->data();
   for (size_t c = 0; c < columns.size(); c++, status += keys.count) {
-    size_t at = size_t(columns[c]);
-    const Field& field = schema_.columns[at];
+    const Field& field = schema_.columns[size_t(columns[c])];
+    Source from = source(*scratch, columns[c], keys.count, false);
     out->names[c] = field.name;
     out->columns[c].reset(field.dtype, field.is_list);
-    format_.read(scratch->rows.data(), keys.count, at, &out->columns[c]);
-    for (uint64_t i = 0; i < keys.count; i++) {
-      const uint8_t* row = scratch->rows[i];
-      status[i] = row && RowFormat::is_null(row, at) ? uint8_t(GYR_VALUE_NULL) : scratch->state[i];
-    }
+    format_.read(from.rows, keys.count, from.column, &out->columns[c]);
+    copy_statuses(from, status);
+  }
+  return {};
+}
+
+Status TableImpl::resolve(const gyr_table_column* columns, uint64_t n, uint64_t count, Scratch* scratch) const {
+  scratch->columns.resize(n);
+  size_t guess = 0;  // callers name columns in the schema's order more often than not
+  for (uint64_t c = 0; c < n; c++, guess++) {
+    const char* name = columns[c].name;
+    if (!name) return fail(GYR_E_INVALID_ARGUMENT, "table", "columns[%llu].name is NULL", (unsigned long long)c);
+    bool guessed = guess < schema_.columns.size() && schema_.columns[guess].name == name;
+    int at = guessed ? int(guess) : find_column(name);
+    scratch->columns[c] = at;
+    guess = at < 0 ? guess : size_t(at);
+    if (at < 0)
+      return fail(GYR_E_NOT_FOUND, "table", "the table \"%.100s\" has no column \"%.100s\"", schema_.name.c_str(),
+                  columns[c].name);
+    GYR_TRY(check_destination(schema_.columns[size_t(at)], columns[c], count));
+  }
+  return {};
+}
+
+Status TableImpl::copy(const Scratch& scratch, const gyr_table_column* columns, uint64_t n, uint64_t keys,
+                       bool past) const {
+  for (uint64_t c = 0; c < n; c++) GYR_TRY(check_capacity(source(scratch, scratch.columns[c], keys, past), columns[c]));
+  for (uint64_t c = 0; c < n; c++) {
+    int at = scratch.columns[c];
+    copy_of(schema_.columns[size_t(at)], columns[c].dtype)(source(scratch, at, keys, past), columns[c]);
+  }
+  return {};
+}
+
+Status TableImpl::read_into(const Keys& keys, int64_t now_us, const gyr_table_column* columns, uint64_t n) const {
+  GYR_TRY(check_keys(keys));
+  auto scratch = scratch_.lend();
+  GYR_TRY(resolve(columns, n, keys.count, &*scratch));
+  auto guard = store_.read();
+  locate(keys, read_time(now_us), groups_of(scratch->columns), &*scratch);
+  return copy(*scratch, columns, n, keys.count, false);
+}
+
+Status TableImpl::require_history() const {
+  if (history_) return {};
+  return fail(GYR_E_INVALID_STATE, "table", "the table \"%.100s\" keeps no history; add \"history\" to its schema",
+              schema_.name.c_str());
+}
+
+Status TableImpl::read_as_of(const Keys& keys, const int64_t* times_us, bool known, const gyr_table_column* columns,
+                             uint64_t n) const {
+  GYR_TRY(require_history());
+  GYR_TRY(check_keys(keys));
+  auto scratch = scratch_.lend();
+  GYR_TRY(resolve(columns, n, keys.count, &*scratch));
+  auto guard = history_->store().read();
+  locate_as_of(keys, times_us, known, groups_of(scratch->columns), &*scratch);
+  return copy(*scratch, columns, n, keys.count, true);
+}
+
+Status TableImpl::append_as_of(const Keys& keys, const int64_t* times_us, bool known, const std::vector<int>& columns,
+                               Column* out) const {
+  GYR_TRY(require_history());
+  GYR_TRY(check_keys(keys));
+  auto scratch = scratch_.lend();
+  auto guard = history_->store().read();
+  locate_as_of(keys, times_us, known, groups_of(columns), &*scratch);
+  for (size_t c = 0; c < columns.size(); c++) {
+    Source from = source(*scratch, columns[c], keys.count, true);
+    from.format->read(from.rows, from.n, from.column, &out[c]);
   }
   return {};
 }
 
 Status TableImpl::scan(uint64_t* cursor, uint64_t batch_rows, Batch* out) const {
-  Lease scratch(*this);
+  auto scratch = scratch_.lend();
   auto guard = store_.read();
   store_.scan(cursor, batch_rows, &scratch->stored);
   auto& rows = scratch->rows;
   rows.clear();
   for (auto& s : scratch->stored) rows.push_back(s.payload);
-  bool timed = !schema_.event_time.empty();
   out->rows = int64_t(rows.size());
-  out->names.resize(schema_.columns.size() + 1 + timed);
-  out->columns.resize(out->names.size());
-  out->names[0] = schema_.key.name;
-  Column& key = out->columns[0];
-  key.reset(schema_.key.dtype, false);
+  size_t n = 0;
+  auto next = [&](const Field& field) -> Column& {
+    if (out->columns.size() <= n) out->columns.emplace_back(), out->names.emplace_back();
+    out->names[n] = field.name;
+    out->columns[n].reset(field.dtype, field.is_list);
+    return out->columns[n++];
+  };
+  Column& key = next(schema_.key);
   for (auto& s : scratch->stored) {
     if (schema_.key.dtype == GYR_DTYPE_STRING)
       key.push_string(s.key_text());
     else
       key.push_int(s.key_int());
   }
-  if (timed) {
-    out->names[1] = schema_.event_time;
-    out->columns[1].reset(GYR_DTYPE_TIMESTAMP, false);
-    for (const uint8_t* row : rows) out->columns[1].push_int(RowFormat::event_time(row));
+  for (uint32_t g = 0; g < schema_.groups.size(); g++) {
+    if (schema_.groups[g].event_time.empty()) continue;
+    Column& times = next({schema_.groups[g].event_time, GYR_DTYPE_TIMESTAMP, false});
+    for (const uint8_t* row : rows) {
+      int64_t event = format_.event_time(row, g);
+      if (schema_.has_views() && event == RowFormat::kNever)
+        times.push_null_leaf();
+      else
+        times.push_int(event);
+    }
   }
-  for (size_t c = 0; c < schema_.columns.size(); c++) {
-    const Field& field = schema_.columns[c];
-    out->names[c + 1 + timed] = field.name;
-    Column& column = out->columns[c + 1 + timed];
-    column.reset(field.dtype, field.is_list);
-    format_.read(rows.data(), rows.size(), c, &column);
-  }
+  for (size_t c = 0; c < schema_.columns.size(); c++)
+    format_.read(rows.data(), rows.size(), c, &next(schema_.columns[c]));
+  out->columns.resize(n);
+  out->names.resize(n);
   return {};
 }
 

@@ -14,6 +14,7 @@
 #include "data/schema.h"
 #include "exec/runtime.h"
 #include "io/container.h"
+#include "table/schema.h"
 
 namespace gyr {
 
@@ -32,18 +33,24 @@ class Table {
                                              std::string_view name);
   virtual ~Table() = default;
 
-  virtual gyr_dtype key_dtype() const = 0;
-  virtual const Field& key_field() const = 0;
-  virtual const std::vector<Field>& columns() const = 0;   // without key and event time
-  virtual const std::string& event_time_name() const = 0;  // empty = rows have event time 0
+  virtual const TableSchema& schema() const = 0;
+  gyr_dtype key_dtype() const { return schema().key.dtype; }
+  const Field& key_field() const { return schema().key; }
+  const std::vector<Field>& columns() const { return schema().columns; }  // without key and times
+  std::vector<Field> scan_fields() const;                                 // key, event times, columns
   virtual uint64_t rows() const = 0;
+  virtual uint64_t versions() const = 0;  // in the history
   virtual uint64_t bytes() const = 0;
 
   struct UpsertStats {
-    uint64_t rows = 0, applied = 0, stale = 0;
+    uint64_t rows = 0;
+    uint64_t applied = 0;  // written
+    uint64_t late = 0;     // into the history only
+    uint64_t stale = 0;    // not at all
   };
-  // Concurrent with reads and other upserts; validates the whole batch before the first row goes in.
-  virtual Status upsert(const Batch& batch, UpsertStats* stats) = 0;
+  // Concurrent with reads and other upserts; validates the whole batch before the first row goes in. clock_us: when the
+  // rows became known where no column says so; 0 = now.
+  virtual Status upsert(const Batch& batch, UpsertStats* stats, int64_t clock_us = 0) = 0;
   virtual Status remove(const Keys& keys, uint64_t* removed) = 0;
 
   // Gathers rows of the named columns into *out (one Column per position in `columns`, reset to the column's type),
@@ -53,16 +60,51 @@ class Table {
                      std::vector<uint8_t>* out_status) const = 0;
   // The same into caller memory (gyr/table.h: gyr_table_column). Nothing is written when it fails.
   virtual Status read_into(const Keys& keys, int64_t now_us, const gyr_table_column* columns, uint64_t n) const = 0;
+
+  // Both once more, each key as of a time of its own. known: only what was created by then. INVALID_STATE without a
+  // history. append_as_of() appends, and needs no statuses.
+  virtual Status read_as_of(const Keys& keys, const int64_t* times_us, bool known, const gyr_table_column* columns,
+                            uint64_t n) const = 0;
+  virtual Status append_as_of(const Keys& keys, const int64_t* times_us, bool known, const std::vector<int>& columns,
+                              Column* out) const = 0;
   int find_column(std::string_view name) const {
     for (size_t i = 0; i < columns().size(); i++)
       if (columns()[i].name == name) return int(i);
     return -1;
   }
 
-  // Visits rows in key-hash order in batches of at most `batch_rows` (key, event time, columns); resumes at *cursor,
-  // which starts at 0 and becomes UINT64_MAX at the end.
+  // Visits rows in key-hash order in batches of at most `batch_rows` (scan_fields()); resumes at *cursor, which starts
+  // at 0 and becomes UINT64_MAX at the end.
   virtual Status scan(uint64_t* cursor, uint64_t batch_rows, Batch* out) const = 0;
+  // Removes what nobody can read any more among at most max_rows rows from *cursor on, which moves as scan()'s does.
+  virtual Status sweep(int64_t now_us, uint64_t max_rows, uint64_t* cursor, uint64_t* removed) = 0;
+  // About what bytes() will be: rows with so many bytes each of strings, lists and string key, and so many versions.
+  static Result<uint64_t> estimate(std::string_view schema_json, uint64_t rows, uint64_t variable_bytes,
+                                   uint64_t versions);
   virtual Status save(ContainerWriter* file, std::string_view name) const = 0;
+};
+
+// Labels joined with a table's columns as of their times (gyr_table_export_as_of). Made once for a schema of labels.
+class AsOfJoin {
+ public:
+  struct Options {
+    bool known = true;
+    std::string key, time, prefix;     // empty = the table's names, no prefix
+    std::vector<std::string> columns;  // of the table
+  };
+  static Result<AsOfJoin> make(std::shared_ptr<const Table> table, const std::vector<Field>& labels,
+                               const Options& options);
+  const std::vector<Field>& fields() const { return fields_; }  // of what run() makes
+  // Takes the labels' columns over into *out.
+  Status run(Batch* labels, Batch* out);
+
+ private:
+  std::shared_ptr<const Table> table_;
+  std::vector<Field> fields_;
+  std::vector<int> columns_;
+  size_t key_ = 0, time_ = 0;
+  bool known_ = true;
+  std::vector<gyr_str> strings_;
 };
 
 // One row of C values as a batch for upsert(). `columns` follow the rules of gyr_table_upsert_row.

@@ -2,94 +2,112 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
-#include <atomic>
 #include <deque>
 
 #include "base/bytes.h"
-#include "base/json.h"
+#include "exec/lease.h"
+#include "exec/memory.h"
 #include "store/row_store.h"
-#include "table/row_format.h"
+#include "table/caller_columns.h"
+#include "table/history.h"
 #include "table/table.h"
 
 namespace gyr {
 
-struct TableSchema {
-  std::string name;
-  Field key;
-  std::string event_time;  // empty = none
-  int64_t ttl_us = 0;      // 0 = rows do not expire
-  std::vector<Field> columns;
-
-  static Result<TableSchema> parse(std::string_view text);
-  Json to_json() const;
-};
-
 class TableImpl final : public Table {
  public:
+  static Result<std::shared_ptr<TableImpl>> make(std::shared_ptr<Runtime> runtime, TableSchema schema);
   TableImpl(std::shared_ptr<Runtime> runtime, TableSchema schema, KeyedRows::Hash hash = nullptr);
-  ~TableImpl() override;
-
-  gyr_dtype key_dtype() const override { return schema_.key.dtype; }
-  const Field& key_field() const override { return schema_.key; }
-  const std::vector<Field>& columns() const override { return schema_.columns; }
-  const std::string& event_time_name() const override { return schema_.event_time; }
+  const TableSchema& schema() const override { return schema_; }
   uint64_t rows() const override { return store_.size(); }
-  uint64_t bytes() const override { return store_.bytes(); }
+  uint64_t versions() const override { return history_ ? history_->versions() : 0; }
+  uint64_t bytes() const override { return store_.bytes() + (history_ ? history_->store().bytes() : 0); }
 
-  Status upsert(const Batch& batch, UpsertStats* stats) override;
+  Status upsert(const Batch& batch, UpsertStats* stats, int64_t clock_us) override;
   Status remove(const Keys& keys, uint64_t* removed) override;
   Status get(const Keys& keys, int64_t now_us, const std::vector<int>& columns, Batch* out,
              std::vector<uint8_t>* out_status) const override;
   Status read_into(const Keys& keys, int64_t now_us, const gyr_table_column* columns, uint64_t n) const override;
+  Status read_as_of(const Keys& keys, const int64_t* times_us, bool known, const gyr_table_column* columns,
+                    uint64_t n) const override;
+  Status append_as_of(const Keys& keys, const int64_t* times_us, bool known, const std::vector<int>& columns,
+                      Column* out) const override;
+  Status sweep(int64_t now_us, uint64_t max_rows, uint64_t* cursor, uint64_t* removed) override;
   Status scan(uint64_t* cursor, uint64_t batch_rows, Batch* out) const override;
   Status save(ContainerWriter* file, std::string_view name) const override;
 
   static constexpr uint64_t kMaxKeyBytes = 65536;
 
- private:
+  // Where the rows of a call's keys are, by group: [group * keys + key].
   struct Scratch {
-    std::vector<const uint8_t*> rows;
-    std::vector<StoredRow> stored;  // what a scan met
+    std::vector<const uint8_t*> rows;  // null = not to be read
+    std::vector<uint8_t> state;        // GYR_VALUE_PRESENT, MISSING or EXPIRED
+    std::vector<StoredRow> stored;     // what a scan met
     std::vector<int> columns;
-    std::vector<uint8_t> state;  // GYR_VALUE_PRESENT, MISSING or EXPIRED
   };
-  // Borrowed scratch: lock-free, and no allocation once as many exist as calls run at once (up to the slots).
-  class Lease {
-   public:
-    explicit Lease(const TableImpl& table);
-    ~Lease();
-    Lease(const Lease&) = delete;
-    Lease& operator=(const Lease&) = delete;
-    Scratch* operator->() { return scratch_; }
-    Scratch& operator*() { return *scratch_; }
 
-   private:
-    const TableImpl& table_;
-    Scratch* scratch_ = nullptr;
-  };
-  struct Input {  // a validated batch
+ private:
+  enum class Into { kBoth, kRows };  // rows and history, or rows alone
+  struct Input {                     // a validated batch
     const Column* key = nullptr;
-    const Column* event_time = nullptr;
-    std::vector<const Column*> from;  // per column of the table; null = not in the batch
-    std::deque<Column> nulls;         // columns of Arrow's null type, in the table's types
+    std::vector<const Column*> times;  // per group; null = not in the batch
+    const Column* created = nullptr;
+    uint32_t groups = 0;                               // that the batch brings
+    std::vector<const Column*> from;                   // per column of the table; null = not in the batch
+    std::vector<std::vector<const Column*>> by_group;  // the same, for the history
+    std::deque<Column> nulls;                          // columns of Arrow's null type, in the table's types
+    int64_t clock_us = 0;
+    Into into = Into::kBoth;
+    History::Draft draft;
   };
-  static constexpr size_t kLeases = 16;
+
+  friend class Table;
+  friend class GetPlan;
 
   Status check_keys(const Keys& keys) const;
   Status check_batch(const Batch& batch, Input* out) const;
-  Status upsert_row(const Input& in, int64_t i, const KeyRef& key, UpsertStats* stats);
-  void locate(const Keys& keys, int64_t now_us, Scratch* scratch) const;
+  Status check_times(const Batch& batch, Input* out) const;
+  Status check_group(const Input& in, uint32_t group, int64_t rows) const;
+  uint32_t times_of(const Input& in, int64_t i, int64_t* times) const;
+  Status upsert_rows(const Batch& batch, Into into, int64_t clock_us, UpsertStats* stats);
+  Status upsert_row(Input* in, int64_t i, const KeyRef& key, UpsertStats* stats);
+  KeyedRows::NewRow merge_row(const Input& in, int64_t i, const KeyRef& key, const uint8_t* old, uint32_t take,
+                              const int64_t* times, bool* too_large);
+  Status resolve(const gyr_table_column* columns, uint64_t n, uint64_t count, Scratch* scratch) const;
+  uint32_t groups_of(const std::vector<int>& columns) const;
+  void locate(const Keys& keys, int64_t now_us, uint32_t groups, Scratch* scratch) const;
+  void locate_as_of(const Keys& keys, const int64_t* times_us, bool known, uint32_t groups, Scratch* scratch) const;
+  Source source(const Scratch& scratch, int column, uint64_t keys, bool past) const;
+  Status copy(const Scratch& scratch, const gyr_table_column* columns, uint64_t n, uint64_t keys, bool past) const;
+  Status require_history() const;
+  bool is_over(const uint8_t* row, int64_t now_us) const;
+  Status load_rows(ByteReader* in, uint64_t rows, uint64_t section_bytes);
+  std::vector<Field> version_fields(uint32_t group) const;
+  Status save_history(ByteWriter* out, uint64_t* versions) const;
+  Status load_history(ByteReader* in, uint64_t versions, uint64_t section_bytes);
+  Status load_versions(ByteReader* in, int64_t n, uint32_t group);
+  template <class Note>
+  static void find(const KeyedRows& store, const Keys& keys, Note&& note) {
+    if (keys.dtype == GYR_DTYPE_STRING)
+      store.find(keys.strings, keys.count, note);
+    else
+      store.find(keys.ints, keys.count, note);
+  }
+  KeyRef key_of(const Keys& keys, uint64_t i) const {
+    return keys.dtype == GYR_DTYPE_STRING ? store_.key(keys.strings[i]) : store_.key(&keys.ints[i]);
+  }
   KeyRef key_of(const Column& column, int64_t row) const {
     return schema_.key.dtype == GYR_DTYPE_STRING ? store_.key(column.string(row))
                                                  : store_.key(&column.ints[size_t(row)]);
   }
 
   std::shared_ptr<Runtime> runtime_;
-  TableSchema schema_;
+  const TableSchema schema_;
   RowFormat format_;
+  Allowance memory_;
   KeyedRows store_;
-  mutable std::array<std::atomic<Scratch*>, kLeases> leases_{};
+  std::unique_ptr<History> history_;  // null = the schema asks for none
+  mutable LeasePool<Scratch> scratch_;
 };
 
 // Columns of one batch in a section and back; decode checks every size and offset.

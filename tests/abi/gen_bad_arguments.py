@@ -19,6 +19,10 @@ POINTERS = {
     "gyr_keys": {"ints": "it.count && it.dtype == GYR_DTYPE_INT64", "strings": "it.count && it.dtype == GYR_DTYPE_STRING"},
     "gyr_table_column": {"name": "true", "values": "it.values_capacity", "offsets": "it.offsets", "status": None,
                          "heap": "it.heap_capacity", "element_valid": None},
+    "gyr_get_column": {"name": "true", "default_value": None},
+    "gyr_get_destination": {"values": "it.values_capacity", "offsets": "it.offsets", "status": None,
+                            "heap": "it.heap_capacity", "element_valid": None},
+    "gyr_as_of_options": {"key": None, "time": None, "columns": "it.n_columns", "prefix": None},
     "gyr_cache_options": {"default_row": "it.miss == GYR_CACHE_MISS_DEFAULT"},
     "gyr_index_options": {},
     "gyr_search_args": {"queries": "it.n", "filter": "it.filter_bits", "out_ids": "it.n", "out_scores": "it.n",
@@ -33,7 +37,9 @@ POINTERS = {
 # Their 64-bit numbers: True where it counts what is there, False where any number is right.
 NUMBERS = {
     "gyr_runtime_options": {"memory_budget": False}, "gyr_keys": {"count": True},
-    "gyr_table_column": {"values_capacity": False, "heap_capacity": False}, "gyr_cache_options": {"capacity": True},
+    "gyr_table_column": {"values_capacity": False, "heap_capacity": False}, "gyr_as_of_options": {"n_columns": True},
+    "gyr_get_destination": {"values_capacity": False, "heap_capacity": False},
+    "gyr_cache_options": {"capacity": True},
     "gyr_index_options": {"seed": False, "reserve": True}, "gyr_search_args": {"n": True, "filter_bits": False},
     "gyr_ranking_args": {"n": True}, "gyr_recommend_args": {"n_context": True, "seed": False, "generation": False},
 }

@@ -33,7 +33,9 @@ def nullable(function, param):
 
 def has_handle(api, function):
     # A task belongs to no runtime, and is nowhere the only handle.
-    return any(p["type"].get("pointer") == 1 and p["type"].get("base") in handles(api) for p in function["params"])
+    return any(p["type"].get("base") in handles(api) and
+               (p["type"].get("pointer") == 1 or p["type"].get("pointer") == 2 and p["type"]["const"])
+               for p in function["params"])
 
 
 def structs(api, function):

@@ -20,7 +20,9 @@ const char* const kRenames = R"({"version":1,
   "outputs":["age","when"]})";
 const char* const kTable = R"({"name":"t","key":"id","key_dtype":"string","event_time":"at","ttl_seconds":3600,
   "columns":[{"name":"flag","dtype":"bool"},{"name":"ratio","dtype":"float32","list":false},
-             {"name":"seen","dtype":"int64","list":true}]})";
+             {"name":"seen","dtype":"int64","list":true}],
+  "views":[{"name":"events","event_time":"seen_at","ttl_seconds":60,"columns":["seen"]}],
+  "history":{"versions":4,"seconds":600},"created_time":"known_at","memory_budget":1000000})";
 const char* const kMonitor = R"({"features":[{"name":"age","kind":"numeric","bins":3},
   {"name":"genre","kind":"categorical"}],"window":4,"min_labels":1,"label_delay_seconds":60,
   "pending_capacity":10,"min_rows":2,"thresholds":{"auc":0.6,"hit_rate":0.5,"psi":0.2,"js":0.06}})";

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 
 #include "tests/fault/world.h"
 
@@ -133,6 +134,204 @@ FAULT_SCENARIO(gyr_table_get) {
   EXPECT_EQ(years[0], 1992);
   EXPECT_EQ(std::string(genres[0].data, genres[0].len), "g2");
   EXPECT_EQ(status[0][1], GYR_VALUE_MISSING);
+}
+
+constexpr const char* kPastTable = R"({"name":"past","key":"user_id","event_time":"at","created_time":"known",
+  "history":{"versions":3},"columns":[{"name":"age","dtype":"float32"},{"name":"word","dtype":"string"}],
+  "views":[{"name":"words","event_time":"said","columns":["word"]}]})";
+constexpr int64_t kPastIds[] = {1, 1, 2}, kPastTimes[] = {20, 10, 30};
+
+// Two versions of row 1, one of row 2.
+TableHandle past(const Fault& f) {
+  TableHandle t;
+  GYR_SETUP(gyr_table_create(World::of(f).runtime(), kPastTable, t.out(), err));
+  Source rows;
+  rows.ints("user_id", {1, 1, 2}).ints("at", {20, 10, 30}).ints("known", {20, 10, 30}).floats("age", {2, 1, 3});
+  ArrowArrayStream stream = rows.open();
+  GYR_SETUP(gyr_table_upsert(t, &stream, nullptr, nullptr, err));
+  return t;
+}
+
+// Every version at its time.
+void check_past(const gyr_table* t) {
+  float ages[3] = {};
+  gyr_table_column c = {};
+  c.struct_size = sizeof c, c.name = "age", c.dtype = GYR_DTYPE_FLOAT32, c.values = ages, c.values_capacity = 3;
+  gyr_keys keys = int_keys(kPastIds, 3);
+  GYR_SETUP(gyr_table_get_as_of(t, &keys, kPastTimes, 0, &c, 1, err));
+  EXPECT_EQ(ages[0], 2);
+  EXPECT_EQ(ages[1], 1);
+  EXPECT_EQ(ages[2], 3);
+}
+
+// Rows of several groups, with late ones among them: a version and its row go in together or not at all.
+FAULT_VARIANT(gyr_table_upsert, history) {
+  TableHandle t = past(f);
+  Source rows;
+  rows.ints("user_id", {1, 2, 3}).ints("at", {15, 40, 50}).ints("known", {15, 40, 50}).floats("age", {8, 9, 10});
+  gyr_upsert_stats stats = {};
+  stats.struct_size = sizeof stats;
+  f.after_failure([&] {
+    check_past(t);
+    EXPECT_GE(info_of(t).versions, 3 + stats.applied + stats.late);
+  });
+  f.call([&](gyr_error* err) {
+    ArrowArrayStream stream = rows.open();
+    return finish(gyr_table_upsert(t, &stream, &stats, nullptr, err), &stream);
+  });
+  EXPECT_EQ(stats.applied, 2u);
+  EXPECT_EQ(stats.late, 1u);
+  EXPECT_EQ(info_of(t).versions, 6u);
+  EXPECT_EQ(age_of(t, 2), 9);
+  check_past(t);
+}
+
+FAULT_SCENARIO(gyr_table_get_as_of) {
+  TableHandle t = past(f);
+  float ages[3] = {};
+  uint8_t status[3] = {9, 9, 9};
+  gyr_table_column c = {};
+  c.struct_size = sizeof c, c.name = "age", c.dtype = GYR_DTYPE_FLOAT32, c.values = ages, c.values_capacity = 3;
+  c.status = status;
+  gyr_keys keys = int_keys(kPastIds, 3);
+  const int64_t times[] = {15, 5, INT64_MAX};
+  f.call([&](gyr_error* err) { return gyr_table_get_as_of(t, &keys, times, 0, &c, 1, err); });
+  EXPECT_EQ(ages[0], 1);
+  EXPECT_EQ(status[1], GYR_VALUE_MISSING);
+  EXPECT_EQ(ages[2], 3);
+}
+
+FAULT_SCENARIO(gyr_table_export_as_of) {
+  TableHandle t = past(f);
+  const char* columns[] = {"age"};
+  gyr_as_of_options o = {};
+  o.struct_size = sizeof o, o.columns = columns, o.n_columns = 1, o.prefix = "then_", o.time = "when";
+  Source labels;
+  labels.ints("user_id", {1, 2, 7}).ints("when", {12, 30, 5});
+  ArrowArrayStream out = {};
+  f.call(
+      [&](gyr_error* err) {
+        ArrowArrayStream stream = labels.open();
+        return finish(gyr_table_export_as_of(t, &stream, &o, &out, err), &stream);
+      },
+      &out);
+  ArrowArray rows = {};
+  ASSERT_EQ(out.get_next(&out, &rows), 0) << out.get_last_error(&out);
+  ASSERT_EQ(rows.n_children, 3);
+  const auto* ages = static_cast<const float*>(rows.children[2]->buffers[1]);
+  EXPECT_EQ(ages[0], 1);
+  EXPECT_EQ(ages[1], 3);
+  EXPECT_EQ(rows.children[2]->null_count, 1);
+  rows.release(&rows);
+  out.release(&out);
+}
+
+FAULT_VARIANT(gyr_table_save, history) {
+  World& w = World::of(f);
+  TableHandle t = past(f);
+  std::string path = w.path("past.gyr");
+  f.call([&](gyr_error* err) { return gyr_table_save(t, path.c_str(), err); });
+  gyr_runtime* runtime = w.runtime();
+  TableHandle opened;
+  GYR_SETUP(gyr_table_open(runtime, path.c_str(), opened.out(), err));
+  check_past(opened);
+}
+
+FAULT_VARIANT(gyr_table_open, history) {
+  World& w = World::of(f);
+  std::string path = w.path("past.gyr");
+  if (w.files().empty()) {
+    TableHandle t = past(f);
+    GYR_SETUP(gyr_table_save(t, path.c_str(), err));
+  }
+  gyr_runtime* runtime = w.runtime();
+  TableHandle opened;
+  f.call([&](gyr_error* err) { return gyr_table_open(runtime, path.c_str(), opened.out(), err); }, opened.out());
+  check_past(opened);
+}
+
+struct PlanHandle {
+  gyr_get_plan* plan = nullptr;
+  ~PlanHandle() { gyr_get_plan_destroy(plan); }
+};
+const gyr_value kUnknown = {GYR_DTYPE_FLOAT64, 0, 0, -1, {}, nullptr, 0};
+gyr_status make_plan(const gyr_table* users, const gyr_table* items, gyr_get_plan** out, gyr_error* err) {
+  const gyr_table* tables[] = {users, items};
+  gyr_get_column c[2] = {};
+  c[0].struct_size = c[1].struct_size = sizeof c[0];
+  c[0].name = "age", c[0].default_value = &kUnknown;
+  c[1].name = "genre", c[1].table = 1;
+  return gyr_get_plan_create(tables, 2, c, 2, out, err);
+}
+void check_plan(const gyr_get_plan* plan,
+                const std::function<gyr_status(const std::function<gyr_status(gyr_error*)>&)>& call) {
+  int64_t users[] = {user_id(1), 7}, items[] = {7, item_id(2)};
+  gyr_keys keys[] = {int_keys(users, 2), int_keys(items, 2)};
+  float ages[2] = {};
+  gyr_str genres[2] = {};
+  char heap[16];
+  uint8_t status[2][2] = {};
+  gyr_get_destination to[2] = {};
+  for (auto& d : to) d.struct_size = sizeof d, d.values_capacity = 2;
+  to[0].values = ages, to[0].status = status[0];
+  to[1].values = genres, to[1].status = status[1], to[1].heap = heap, to[1].heap_capacity = sizeof heap;
+  if (call([&](gyr_error* err) { return gyr_get_plan_run(plan, keys, 2, INT64_MAX, to, 2, err); }) != GYR_OK) return;
+  EXPECT_EQ(ages[0], 30);
+  EXPECT_EQ(ages[1], -1);
+  EXPECT_EQ(status[0][1], GYR_VALUE_DEFAULT);
+  EXPECT_EQ(status[1][0], GYR_VALUE_MISSING);
+  EXPECT_EQ(std::string(genres[1].data, genres[1].len), "g2");
+}
+gyr_status simply(const std::function<gyr_status(gyr_error*)>& call) {
+  gyr_error err = GYR_ERROR_INIT;
+  gyr_status status = call(&err);
+  EXPECT_EQ(status, GYR_OK) << err.message;
+  return status;
+}
+
+FAULT_SCENARIO(gyr_get_plan_create) {
+  gyr_table *users = World::of(f).users(), *items = World::of(f).items();
+  PlanHandle p;
+  f.call([&](gyr_error* err) { return make_plan(users, items, &p.plan, err); }, &p.plan);
+  check_plan(p.plan, simply);
+}
+
+FAULT_SCENARIO(gyr_get_plan_run) {
+  PlanHandle p;
+  GYR_SETUP(make_plan(World::of(f).users(), World::of(f).items(), &p.plan, err));
+  check_plan(p.plan, [&](const auto& call) {
+    f.call(call);
+    return GYR_OK;
+  });
+}
+
+FAULT_SCENARIO(gyr_get_plan_destroy) {
+  PlanHandle p;
+  GYR_SETUP(make_plan(World::of(f).users(), World::of(f).items(), &p.plan, err));
+  f.run([&] { gyr_get_plan_destroy(p.plan), p.plan = nullptr; });
+}
+
+constexpr const char* kShortLived = R"({"name":"t","key":"user_id","event_time":"at","ttl_seconds":1,
+  "columns":[{"name":"age","dtype":"float32"}]})";
+
+FAULT_SCENARIO(gyr_table_sweep) {
+  TableHandle t;
+  GYR_SETUP(gyr_table_create(World::of(f).runtime(), kShortLived, t.out(), err));
+  Source rows;
+  rows.ints("user_id", {1, 2, 3}).ints("at", {5, 6, 9'000'000}).floats("age", {1, 2, 3});
+  ArrowArrayStream stream = rows.open();
+  GYR_SETUP(gyr_table_upsert(t, &stream, nullptr, nullptr, err));
+  uint64_t cursor = 0, removed = 99;
+  f.after_failure([&] { EXPECT_EQ(age_of(t, 3), 3); });
+  f.call([&](gyr_error* err) { return gyr_table_sweep(t, 5'000'000, 100, &cursor, &removed, err); }, &removed);
+  EXPECT_EQ(cursor, UINT64_MAX);
+  EXPECT_EQ(info_of(t).rows, 1u);
+}
+
+FAULT_SCENARIO(gyr_table_estimate) {
+  uint64_t bytes = 0;
+  f.call([&](gyr_error* err) { return gyr_table_estimate(kPastTable, 1000, 8, 3, &bytes, err); }, &bytes);
+  EXPECT_GT(bytes, 1000u * 3 * 8);
 }
 
 FAULT_SCENARIO(gyr_table_get_info) {

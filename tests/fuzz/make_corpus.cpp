@@ -43,6 +43,7 @@ std::string text_at(const std::string& payload, size_t skip) {
 void one_section(const std::string& kind, const std::string& name, const std::string& payload) {
   if (kind == "WFL1") put("workflow", name, payload), put("spec", "workflow_" + name, '\1', text_at(payload, 4));
   if (kind == "TBL1") put("table", name, '\0', payload), put("spec", "table_" + name, '\2', text_at(payload, 0));
+  if (kind == "TBL2") put("table", name, '\2', payload), put("spec", "table_" + name, '\2', text_at(payload, 0));
   if (kind == "IDS1") put("table", name, '\1', payload);
   if (kind == "IDX1") put("index", name, payload);
   if (kind == "MDL1") put("model", name, payload);

@@ -32,9 +32,7 @@ void workflow(std::string_view text) {
 void table(std::string_view text) {
   auto t = Table::create(runtime(), text);
   if (!t.ok()) return refused(t.status());
-  std::vector<Field> fields{(*t)->key_field()};
-  if (!(*t)->event_time_name().empty()) fields.push_back({(*t)->event_time_name(), GYR_DTYPE_TIMESTAMP, false});
-  fields.insert(fields.end(), (*t)->columns().begin(), (*t)->columns().end());
+  std::vector<Field> fields = (*t)->scan_fields();
   Table::UpsertStats stats;
   for (bool wild : {false, true}) check((*t)->upsert(rows_for(fields, wild), &stats));
   use_table(t->get());

@@ -1,4 +1,5 @@
-// First byte even: the rest as a saved table (TBL1); odd: as a saved id list (IDS1).
+// First byte 0: the rest as a saved table (TBL1); 1: as a saved id list (IDS1); 2: as a table with views or a history
+// (TBL2).
 #include "pipeline/components.h"
 #include "tests/fuzz/use_table.h"
 
@@ -20,7 +21,7 @@ void use_ids(const IdList& ids) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   std::vector<uint8_t> payload(data + 1, data + size);
-  if (data[0] % 2) {
+  if (data[0] % 3 == 1) {
     auto ids = load_ids(*section(std::move(payload), "IDS1"));
     if (!ids.ok())
       refused_stored(ids.status());
@@ -28,7 +29,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       use_ids(**ids);
     return 0;
   }
-  auto table = load_table(*section(std::move(payload), "TBL1"));
+  auto table = load_table(*section(std::move(payload), data[0] % 3 ? "TBL2" : "TBL1"));
   if (!table.ok())
     refused_stored(table.status());
   else

@@ -23,7 +23,9 @@ STRUCTS = {struct["name"]: struct for struct in API["structs"]}
 SIZED = [name for name, struct in STRUCTS.items() if struct["fields"][0]["name"] == "struct_size"]
 HANDLES = {handle["name"] for handle in API["handles"]}
 # Pointers to several structs, which lie struct_size apart: how many there are.
-ARRAYS = {("gyr_table_get", "columns"): "n", ("gyr_device_list", "out"): "capacity"}
+ARRAYS = {("gyr_table_get", "columns"): "n", ("gyr_table_get_as_of", "columns"): "n",
+          ("gyr_get_plan_create", "columns"): "n", ("gyr_get_plan_run", "keys"): "n_keys",
+          ("gyr_get_plan_run", "destinations"): "n", ("gyr_device_list", "out"): "capacity"}
 # Values that two calls in a row need not agree on.
 VOLATILE = {"gyr_device_info": "free_bytes", "gyr_runtime_info": "memory_used"}
 
@@ -165,7 +167,8 @@ def nested(struct):
 def creates(function):
     """The parameter that receives a new handle, if there is one."""
     for param in function["params"]:
-        if param["type"].get("pointer") == 2 and param["type"].get("base") in HANDLES:
+        kind = param["type"]
+        if kind.get("pointer") == 2 and kind.get("base") in HANDLES and not kind.get("const"):
             return param
     return None
 

@@ -115,6 +115,7 @@ void scenario_close(scenario* s) {
   g->bundle_destroy(s->h.bundle);
   g->workspace_destroy(s->h.workspace);
   g->table_destroy(s->h.table);
+  g->get_plan_destroy(s->h.get_plan);
   g->index_destroy(s->h.index);
   g->model_destroy(s->h.model);
   g->model_destroy(s->als);

@@ -149,6 +149,17 @@ static void fill_tables(scenario* s, const world* w, gyr_table** items) {
   EXPECT(stats.rows == kItems);
 }
 
+/* The same table twice, for other keys: ages with a default, histories, and ages once more. */
+static void open_plan(scenario* s, const gyr_table* items) {
+  const gyr_table* tables[3] = {s->h.table, items, s->h.table};
+  gyr_value unknown = {.dtype = GYR_DTYPE_FLOAT64, .f = -1.5};
+  gyr_get_column columns[3] = {
+      {.struct_size = sizeof columns[0], .dtype = GYR_DTYPE_FLOAT64, .name = "age", .default_value = &unknown},
+      {.struct_size = sizeof columns[0], .name = "year", .table = 1},
+      {.struct_size = sizeof columns[0], .name = "history", .table = 2}};
+  CALL(get_plan_create(tables, 3, columns, 3, &s->h.get_plan, &s->err));
+}
+
 static void save_bundle(scenario* s, const gyr_table* items, const gyr_model* retrieval, const gyr_model* ranking) {
   char path[512];
   gyr_bundle_builder* b = NULL;
@@ -190,6 +201,7 @@ void scenario_open(scenario* s) {
     train_models(s, w, &retrieval, &s->h.model);
     fill_index(s, w, retrieval);
     fill_tables(s, w, &items);
+    open_plan(s, items);
     save_bundle(s, items, retrieval, s->h.model);
     open_caches(s);
     CALL(monitor_create(s->h.runtime, kMonitor, &s->h.monitor, &s->err));

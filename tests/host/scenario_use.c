@@ -122,6 +122,65 @@ static void use_table(scenario* s) {
   s->g->table_destroy(opened);
 }
 
+static void use_plan(scenario* s) {
+  int64_t users[2] = {1001, 4}, items[2] = {500, 7}, history[2 * kLikes], offsets[3];
+  gyr_keys keys[3] = {{sizeof keys[0], GYR_DTYPE_INT64, 2, users, NULL},
+                      {sizeof keys[0], GYR_DTYPE_INT64, 2, items, NULL},
+                      {sizeof keys[0], GYR_DTYPE_INT64, 2, users, NULL}};
+  double ages[2];
+  float years[2];
+  uint8_t status[3][2];
+  gyr_get_destination to[3] = {{.struct_size = sizeof to[0], .values = ages, .values_capacity = 2},
+                               {.struct_size = sizeof to[0], .values = years, .values_capacity = 2},
+                               {.struct_size = sizeof to[0], .values = history, .values_capacity = 2 * kLikes}};
+  to[2].offsets = offsets;
+  for (int c = 0; c < 3; c++) to[c].status = status[c];
+  CALL(get_plan_run(s->h.get_plan, keys, 3, 0, to, 3, &s->err));
+  EXPECT(ages[0] == 21.25 && ages[1] == -1.5 && status[0][1] == GYR_VALUE_DEFAULT);
+  EXPECT(status[1][0] == GYR_VALUE_PRESENT && status[1][1] == GYR_VALUE_MISSING && offsets[2] == kLikes);
+}
+
+static const char kPastTable[] =
+    "{\"name\":\"past\",\"key\":\"user_id\",\"event_time\":\"at\",\"history\":{\"versions\":3},\"columns\":["
+    "{\"name\":\"age\",\"dtype\":\"float32\"}]}";
+
+/* Rows as they were, and labels joined with them. */
+static void use_history(scenario* s) {
+  gyr_table* past = NULL;
+  int64_t ids[2] = {1, 2}, times[2] = {15, 25}, at[2] = {10, 20};
+  gyr_keys keys = {sizeof keys, GYR_DTYPE_INT64, 2, ids, NULL}, one = {sizeof one, GYR_DTYPE_INT64, 1, ids, NULL};
+  const char* names[1] = {"age"};
+  CALL(table_create(s->h.runtime, kPastTable, &past, &s->err));
+  for (int i = 0; i < 2; i++) {
+    gyr_value value = {.dtype = GYR_DTYPE_FLOAT64, .f = 1.5 + i};
+    CALL(table_upsert_row(past, &one, at[i], names, &value, 1, NULL, &s->err));
+  }
+  double ages[2];
+  uint8_t status[2];
+  gyr_table_column column = {.struct_size = sizeof column, .dtype = GYR_DTYPE_FLOAT64, .name = "age"};
+  column.values = ages;
+  column.values_capacity = 2;
+  column.status = status;
+  CALL(table_get_as_of(past, &keys, times, GYR_AS_OF_UNKNOWN_TOO, &column, 1, &s->err));
+  EXPECT(status[0] == GYR_VALUE_PRESENT && ages[0] == 1.5 && status[1] == GYR_VALUE_MISSING);
+  struct column labels[] = {{"user_id", 'l', ids, NULL}, {"at", 'l', times, NULL}};
+  struct ArrowArrayStream stream = make_stream(labels, 2, 2, 0), joined = {0};
+  gyr_as_of_options o = {.struct_size = sizeof o, .key = "user_id", .time = "at", .columns = names, .n_columns = 1};
+  o.prefix = "then_";
+  CALL(table_export_as_of(past, &stream, &o, &joined, &s->err));
+  drop_stream(&stream);
+  struct ArrowArray array = {0};
+  EXPECT(joined.release && joined.get_next(&joined, &array) == 0 && array.length == 2 && array.n_children == 3);
+  if (array.release) array.release(&array);
+  if (joined.release) joined.release(&joined);
+  uint64_t cursor = 0, removed = 9, bytes = 0;
+  CALL(table_sweep(past, 0, 100, &cursor, &removed, &s->err));
+  EXPECT(removed == 0 && cursor > 0);
+  CALL(table_estimate(kPastTable, 1000, 0, 3, &bytes, &s->err));
+  EXPECT(bytes > 3000 * 24);
+  s->g->table_destroy(past);
+}
+
 static void use_cache(scenario* s, gyr_cache* cache) {
   int64_t keys[3] = {1, 2, 3}, bags[3] = {0, 2, 3};
   float rows[3 * kDim], out[3 * kDim];
@@ -299,6 +358,8 @@ void scenario_use(scenario* s) {
   if (!s->h.bundle || !s->h.monitor) return; /* scenario_open has said why */
   use_facts(s);
   use_table(s);
+  use_plan(s);
+  use_history(s);
   use_cache(s, s->h.cache);
   use_cache(s, s->dense);
   use_index(s);

@@ -8,7 +8,7 @@ namespace gyr::stress {
 namespace {
 
 constexpr int64_t kKeys = 96, kKept = 48;  // keys from kKept on are never deleted
-constexpr const char* kSchema = R"({"name":"rows","key":"id","event_time":"at","columns":[
+constexpr const char* kSchema = R"({"name":"rows","key":"id","event_time":"at","history":{"versions":4},"columns":[
   {"name":"a","dtype":"int64"},{"name":"b","dtype":"float64"},{"name":"s","dtype":"string"},
   {"name":"l","dtype":"int64","list":true},{"name":"extra","dtype":"int64"}]})";
 
@@ -20,10 +20,12 @@ class TableStress : public ::testing::Test {
     Error err;
     MUST_OK(err, gyr_table_create(runtime, kSchema, &table, &err));
     for (int64_t key = kKept; key < kKeys; key++) upsert_rows({key});
+    make_plan(&plan);
   }
   ~TableStress() override {
     gyr_runtime_destroy(runtime);
     gyr_table_destroy(table);
+    gyr_get_plan_destroy(plan);
   }
 
   // All rows get the same version.
@@ -41,7 +43,7 @@ class TableStress : public ::testing::Test {
     gyr_status s = CALL(gyr_table_upsert)(table, &stream, &stats, task, &err);
     release(&stream);
     MUST(s == GYR_OK || (task && s == GYR_E_CANCELLED)) << err.message;
-    MUST(stats.rows == stats.applied + stats.stale);
+    MUST(stats.rows == stats.applied + stats.late + stats.stale);
     if (stats.applied == n)
       for (int64_t id : ids) raise(id, v);
   }
@@ -118,6 +120,80 @@ class TableStress : public ::testing::Test {
     }
   }
 
+  // The version in force at a time is not newer than the time, and whole.
+  void get_as_of(Worker& w) {
+    constexpr size_t kN = 16;
+    std::vector<int64_t> ids(kN), times(kN), a(kN);
+    std::vector<double> b(kN);
+    std::vector<uint8_t> status(kN), status_b(kN);
+    for (size_t i = 0; i < kN; i++)
+      ids[i] = int64_t(w.below(kKeys)), times[i] = 1 + int64_t(w.below(uint64_t(next_version)));
+    gyr_keys keys = keys_of(ids);
+    gyr_table_column c[2]{};
+    for (auto& column : c) column.struct_size = sizeof column, column.values_capacity = kN;
+    c[0].name = "a", c[0].dtype = GYR_DTYPE_INT64, c[0].values = a.data(), c[0].status = status.data();
+    c[1].name = "b", c[1].dtype = GYR_DTYPE_FLOAT64, c[1].values = b.data(), c[1].status = status_b.data();
+    Error err;
+    MUST_OK(err, CALL(gyr_table_get_as_of)(table, &keys, times.data(), GYR_AS_OF_UNKNOWN_TOO, c, 2, &err));
+    for (size_t i = 0; i < kN; i++) {
+      MUST(status[i] == status_b[i]);
+      if (status[i] == GYR_VALUE_PRESENT) MUST(b[i] == double(a[i]) && a[i] <= times[i]) << a[i] << " " << b[i];
+    }
+  }
+  void join_as_of(Worker& w) {
+    constexpr size_t kN = 40;
+    std::vector<int64_t> ids(kN), times(kN);
+    for (size_t i = 0; i < kN; i++)
+      ids[i] = int64_t(w.below(kKeys)), times[i] = 1 + int64_t(w.below(uint64_t(next_version)));
+    Rows labels;
+    labels.ints("id", ids).ints("at", times, "tsu:UTC");
+    ArrowArrayStream in = labels.stream(), out{};
+    const char* columns[] = {"a", "b"};
+    gyr_as_of_options o{};
+    o.struct_size = sizeof o, o.flags = GYR_AS_OF_UNKNOWN_TOO, o.columns = columns, o.n_columns = 2;
+    Error err;
+    MUST_OK(err, CALL(gyr_table_export_as_of)(table, &in, &o, &out, &err));
+    size_t rows = 0;
+    if (out.release)
+      read(&out, [&](const ArrowArray& batch) {
+        const auto* time = values<int64_t>(*batch.children[1]);
+        const auto* a = values<int64_t>(*batch.children[2]);
+        const auto* b = values<double>(*batch.children[3]);
+        for (int64_t i = 0; i < batch.length; i++) MUST(b[i] == double(a[i]) && a[i] <= time[i]);
+        rows += size_t(batch.length);
+      });
+    MUST(rows == kN) << rows;
+  }
+
+  void run_plan(Worker& w) {
+    std::vector<int64_t> ids, others;
+    for (int i = 0; i < 5; i++)
+      ids.push_back(int64_t(w.below(kKeys))), others.push_back(kKept + int64_t(w.below(kKeys - kKept)));
+    int64_t a[5];
+    double b[5];
+    uint8_t status_a[5], status_b[5];
+    gyr_keys keys[] = {keys_of(ids), keys_of(others)};
+    gyr_get_destination to[2]{};
+    for (auto& d : to) d.struct_size = sizeof d, d.values_capacity = 5;
+    to[0].values = a, to[0].status = status_a, to[1].values = b, to[1].status = status_b;
+    Error err;
+    MUST_OK(err, CALL(gyr_get_plan_run)(plan, keys, 2, INT64_MAX, to, 2, &err));
+    for (int i = 0; i < 5; i++) {
+      MUST(status_a[i] == GYR_VALUE_DEFAULT ? a[i] == -7 : a[i] > 0) << a[i];
+      MUST(status_b[i] == GYR_VALUE_PRESENT && b[i] > 0) << int(status_b[i]);
+    }
+  }
+  void make_plan(gyr_get_plan** out) {
+    const gyr_table* tables[] = {table, table};
+    gyr_value unknown{};
+    unknown.dtype = GYR_DTYPE_INT64, unknown.i = -7;
+    gyr_get_column c[2]{};
+    c[0].struct_size = c[1].struct_size = sizeof c[0];
+    c[0].name = "a", c[0].default_value = &unknown, c[1].name = "b", c[1].table = 1;
+    Error err;
+    MUST_OK(err, CALL(gyr_get_plan_create)(tables, 2, c, 2, out, &err));
+  }
+
   // Every row whole, in hash order without repeats, and all that were never deleted.
   void check_export(gyr_table* t) {
     Error err;
@@ -142,6 +218,7 @@ class TableStress : public ::testing::Test {
 
   gyr_runtime* runtime;
   gyr_table* table = nullptr;
+  gyr_get_plan* plan = nullptr;
   std::atomic<int64_t> next_version{1};
   std::atomic<int64_t> floor[kKeys] = {};  // the newest version whose upsert has returned
 };
@@ -169,6 +246,20 @@ TEST_F(TableStress, RowsAreWholeAndNeverGoBack) {
     MUST(deleted <= 2);
   });
   hammer.operation(16, [&](Worker& w) { get(w); });
+  hammer.operation(8, [&](Worker& w) { get_as_of(w); });
+  hammer.operation(8, [&](Worker& w) { run_plan(w); });
+  hammer.operation(1, [&](Worker& w) {
+    gyr_get_plan* mine = nullptr;
+    make_plan(&mine);
+    CALL(gyr_get_plan_destroy)(mine);
+    Error err;
+    uint64_t cursor = 0, removed = 9, bytes = 0;  // nothing expires here
+    MUST_OK(err, CALL(gyr_table_sweep)(table, 0, 1 + w.below(kKeys), &cursor, &removed, &err));
+    MUST(removed == 0 && cursor > 0);
+    MUST_OK(err, CALL(gyr_table_estimate)(kSchema, 100, 40, 4, &bytes, &err));
+    MUST(bytes > 0);
+  });
+  hammer.operation(4, [&](Worker& w) { join_as_of(w); });
   hammer.operation(2, [&](Worker&) {
     gyr_table_info info{};
     info.struct_size = sizeof info;

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <new>
 
-#include "table/table.h"
+#include "table/get_plan.h"
 
 static std::atomic<int64_t> allocations{0};
 [[gnu::noinline]] void* operator new(size_t n) {
@@ -28,7 +28,7 @@ TEST(TableAllocation, ReadsAllocateNothingAfterWarmUp) {
   o.struct_size = sizeof o;
   o.threads = 1;
   auto t = *Table::create(*Runtime::create(o), R"({"name":"a table with a long name","key":"id","event_time":"ts",
-    "ttl_seconds":100,"columns":[{"name":"a column whose name is long","dtype":"int32"},{"name":"s","dtype":"string"},
+    "ttl_seconds":100,"history":{"versions":3},"columns":[{"name":"a column whose name is long","dtype":"int32"},{"name":"s","dtype":"string"},
     {"name":"l","dtype":"float32","list":true},{"name":"ls","dtype":"string","list":true}]})");
   std::vector<int64_t> ids;
   Batch b;
@@ -67,7 +67,21 @@ TEST(TableAllocation, ReadsAllocateNothingAfterWarmUp) {
   into.values = numbers.data();
   into.values_capacity = numbers.size();
   into.status = number_status.data();
-  auto round = [&] { return t->get(keys, 150, columns, &out, &status).ok() && t->read_into(keys, 150, &into, 1).ok(); };
+  std::vector<int64_t> times(ids.size(), INT64_MAX);
+  gyr_value other{};
+  other.dtype = GYR_DTYPE_INT64;
+  const GetPlan::Wanted wanted[] = {{0, into.name, GYR_DTYPE_INT32, &other}, {1, into.name, GYR_DTYPE_INT32, nullptr}};
+  auto plan = *GetPlan::make({t, t}, wanted, 2);
+  auto run_plan = [&] {
+    auto scratch = plan->lend();
+    for (size_t i = 0; i < 2; i++) scratch->keys[i] = keys, scratch->to[i] = into;
+    scratch->to[0].status = nullptr;
+    return plan->run(150, &*scratch).ok();
+  };
+  auto round = [&] {
+    return t->get(keys, 150, columns, &out, &status).ok() && t->read_into(keys, 150, &into, 1).ok() &&
+           t->read_as_of(keys, times.data(), true, &into, 1).ok() && run_plan();
+  };
   ASSERT_TRUE(round());
   int64_t before = allocations;
   for (int i = 0; i < 10; i++) ASSERT_TRUE(round());

@@ -1,41 +1,18 @@
-// Random sequences of operations against a std::map that knows the rules, with the clock in the test's hand. A sequence
-// that fails is shrunk to the shortest one that still does, and printed. GYR_SEQUENCES: how many per kind of key.
-#include <gtest/gtest.h>
-
-#include <cstdlib>
-#include <functional>
+// Random sequences of operations on a plain table against a std::map that knows the rules.
 #include <map>
 #include <optional>
-#include <sstream>
 
-#include "base/random.h"
-#include "table/table.h"
+#include "tests/table/sequences.h"
 
 namespace gyr {
 namespace {
 
-constexpr int64_t kSecond = 1'000'000, kTtl = 100 * kSecond;
-
-struct Op {
-  enum Kind { kUpsert, kDelete, kGet, kScan, kReopen, kTick } kind;
-  int64_t key, time, value;
-  int columns;  // bits: which of a, s, l an upsert brings; 3 more: which of them are null
-
-  std::string text() const {
-    static const char* const names[] = {"upsert", "delete", "get", "scan", "reopen", "tick"};
-    std::ostringstream out;
-    out << names[kind] << " key " << key << " time " << time << " value " << value << " columns " << columns;
-    return out.str();
-  }
-};
+constexpr int64_t kTtl = 100 * kSecond;
 
 struct ModelRow {
   int64_t time = 0;
   std::optional<int64_t> a, s, l;  // what the three columns were made of
 };
-
-std::string text_of(int64_t v) { return std::string(size_t(v % 23), 'x') + std::to_string(v); }
-std::vector<double> list_of(int64_t v) { return std::vector<double>(size_t(v % 5), double(v)); }
 
 class World {
  public:
@@ -57,7 +34,7 @@ class World {
         return upsert(op);
       case Op::kDelete: {
         uint64_t removed = 9;
-        if (!with_keys({op.key}, [&](const Keys& k) { return table_->remove(k, &removed); }).ok())
+        if (!with_keys(strings_, {op.key}, [&](const Keys& k) { return table_->remove(k, &removed); }).ok())
           return "delete fails";
         return removed == model_.erase(op.key) ? "" : "delete counts " + std::to_string(removed);
       }
@@ -77,6 +54,12 @@ class World {
       case Op::kTick:
         now_ += op.time;
         return "";
+      case Op::kSweep: {
+        auto expired = [&](const auto& row) { return row.second.time + kTtl < now_; };
+        return sweep_all(table_.get(), now_) == int64_t(std::erase_if(model_, expired)) ? "" : "sweep counts wrongly";
+      }
+      case Op::kAsOf:  // keeps no history
+        return "";
     }
     return "";
   }
@@ -87,24 +70,11 @@ class World {
   }
 
  private:
-  std::string name(int64_t key) const { return std::string(size_t(key), 'k'); }  // one is empty
-  template <class F>
-  Status with_keys(const std::vector<int64_t>& ids, F&& f) {
-    std::vector<std::string> names;
-    std::vector<gyr_str> views;
-    for (int64_t id : ids) names.push_back(name(id));
-    for (auto& n : names) views.push_back({n.data(), n.size()});
-    Keys keys{strings_ ? GYR_DTYPE_STRING : GYR_DTYPE_INT64, strings_ ? nullptr : ids.data(),
-              strings_ ? views.data() : nullptr, ids.size()};
-    return f(keys);
-  }
-
   std::string upsert(const Op& op) {
     int64_t t = now_ + op.time;
     Batch batch;
     batch.rows = 1;
-    Column& key = batch.add("id", strings_ ? GYR_DTYPE_STRING : GYR_DTYPE_INT64, false);
-    strings_ ? key.push_string(name(op.key)) : key.push_int(op.key);
+    push_key(strings_, op.key, &batch.add("id", strings_ ? GYR_DTYPE_STRING : GYR_DTYPE_INT64, false));
     batch.add("ts", GYR_DTYPE_TIMESTAMP, false).push_int(t);
     auto has = [&](int c) { return op.columns >> c & 1; };
     auto null = [&](int c) { return op.columns >> (3 + c) & 1; };
@@ -147,7 +117,9 @@ class World {
     std::vector<uint8_t> status;
     // Keys around it, so that a batch has several groups' worth of neighbours.
     std::vector<int64_t> ids{key, key + 1, key};
-    Status read = with_keys(ids, [&](const Keys& k) { return table_->get(k, now_, {0, 1, 2}, &out, &status); });
+    Status read = with_keys(strings_, ids, [&](const Keys& k) {
+      return table_->get(k, now_, {0, 1, 2}, &out, &status);
+    });
     if (!read.ok()) return read.message();
     for (size_t i = 0; i < ids.size(); i++) {
       auto it = model_.find(ids[i]);
@@ -205,65 +177,12 @@ class World {
   std::map<int64_t, ModelRow> model_;
 };
 
-constexpr int64_t kKeys = 40;
-
-std::string run(bool strings, const std::vector<Op>& ops) {
-  World world(strings);
-  for (size_t i = 0; i < ops.size(); i++)
-    if (std::string wrong = world.run(ops[i]); !wrong.empty()) return std::to_string(i) + ": " + wrong;
-  return world.check_all(kKeys + 1);
-}
-
-std::vector<Op> random_ops(uint64_t seed) {
-  Random random{seed};
-  std::vector<Op> ops(20 + random.below(300));
-  int64_t keys = int64_t(1 + random.below(kKeys));
-  for (Op& op : ops) {
-    uint64_t pick = random.below(100);
-    op.kind = pick < 55   ? Op::kUpsert
-              : pick < 70 ? Op::kDelete
-              : pick < 88 ? Op::kGet
-              : pick < 91 ? Op::kScan
-              : pick < 92 ? Op::kReopen
-                          : Op::kTick;
-    op.key = int64_t(random.below(uint64_t(keys)));
-    op.time = op.kind == Op::kTick ? int64_t(random.below(60)) * kSecond : (int64_t(random.below(140)) - 120) * kSecond;
-    op.value = int64_t(random.below(1'000'000));
-    op.columns = int(random.below(64));
-  }
-  return ops;
-}
-
-// Leaves out ever smaller stretches as long as something still fails.
-std::vector<Op> shrink(bool strings, std::vector<Op> ops) {
-  for (size_t step = ops.size() / 2; step > 0; step /= 2)
-    for (size_t at = 0; at + step <= ops.size();) {
-      std::vector<Op> fewer = ops;
-      fewer.erase(fewer.begin() + ptrdiff_t(at), fewer.begin() + ptrdiff_t(at + step));
-      if (run(strings, fewer).empty())
-        at += step;
-      else
-        ops = fewer;
-    }
-  return ops;
-}
-
 class TableSequences : public ::testing::TestWithParam<bool> {};
 INSTANTIATE_TEST_SUITE_P(Keys, TableSequences, ::testing::Bool(),
                          [](const auto& p) { return p.param ? "strings" : "ints"; });
 
 TEST_P(TableSequences, FollowTheModel) {
-  const char* text = std::getenv("GYR_SEQUENCES");
-  uint64_t sequences = text ? std::strtoull(text, nullptr, 10) : 300;
-  for (uint64_t seed = 0; seed < sequences; seed++) {
-    std::vector<Op> ops = random_ops(seed);
-    std::string wrong = run(GetParam(), ops);
-    if (wrong.empty()) continue;
-    ops = shrink(GetParam(), ops);
-    std::ostringstream story;
-    for (auto& op : ops) story << "\n  " << op.text();
-    FAIL() << "seed " << seed << ", after shrinking " << run(GetParam(), ops) << story.str();
-  }
+  follow_the_model([&](const std::vector<Op>& ops) { return run_in(World(GetParam()), ops); });
 }
 
 }  // namespace

@@ -10,47 +10,13 @@
 #include "base/random.h"
 #include "exec/memory.h"
 #include "table/table_impl.h"
+#include "tests/table/rows.h"
 
 namespace gyr {
 namespace {
 
-constexpr int64_t kAll = INT64_MAX;  // no TTL, no future check
-
-std::shared_ptr<Runtime> runtime(uint64_t budget = 0) {
-  gyr_runtime_options o{};
-  o.struct_size = sizeof o;
-  o.threads = 1;
-  o.memory_budget = budget;
-  return *Runtime::create(o);
-}
-std::shared_ptr<Table> make(const char* schema, uint64_t budget = 0) {
-  auto t = Table::create(runtime(budget), schema);
-  EXPECT_TRUE(t.ok()) << t.status().message();
-  return *t;
-}
-
 constexpr const char* kUsers = R"({"name":"users","key":"id","event_time":"ts","ttl_seconds":7200,
   "columns":[{"name":"v","dtype":"int64"},{"name":"w","dtype":"string"}]})";
-
-Batch row(int64_t id, int64_t ts, std::vector<std::pair<std::string, int64_t>> values) {
-  Batch b;
-  b.rows = 1;
-  b.add("id", GYR_DTYPE_INT64, false).push_int(id);
-  b.add("ts", GYR_DTYPE_TIMESTAMP, false).push_int(ts);
-  for (auto& [name, v] : values) b.add(name, GYR_DTYPE_INT64, false).push_int(v);
-  return b;
-}
-struct Got {
-  Batch batch;
-  std::vector<uint8_t> status;
-};
-Got get(const Table& t, std::vector<int64_t> ids, int64_t now, std::vector<int> columns) {
-  Got g;
-  Status s = t.get({GYR_DTYPE_INT64, ids.data(), nullptr, ids.size()}, now, columns, &g.batch, &g.status);
-  EXPECT_TRUE(s.ok()) << s.message();
-  return g;
-}
-int64_t at(int hour, int minute) { return (int64_t(hour) * 60 + minute) * 60'000'000; }
 
 TEST(Table, NewestWinsAndReplayIsIdempotent) {
   auto t = make(kUsers);

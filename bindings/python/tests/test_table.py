@@ -122,3 +122,95 @@ def test_null_list_elements_come_back_null():
     got, _ = table.get([1, 2, 9], ["n", "s"])
     assert got["n"].to_pylist() == [[1, None, 3], [4], None]
     assert got["s"].to_pylist() == [["a", None], [], None]
+
+
+PAST = {"name": "users", "key": "user_id", "event_time": "ts", "created_time": "created", "ttl_seconds": 7200,
+        "history": {"versions": 8}, "columns": [{"name": "v", "dtype": "int64"}, {"name": "clicks", "dtype": "int64"}],
+        "views": [{"name": "clicked", "event_time": "clicked_at", "columns": ["clicks"]}]}
+
+
+def at(hour, minute):
+    return datetime.datetime(2026, 1, 1, hour, minute)
+
+
+def past(runtime):
+    table = gyr.Table(PAST, runtime)
+    for event, created, value in [((10, 0), (10, 0), 1), ((11, 0), (11, 5), 3), ((11, 0), (11, 0), 2),
+                                  ((12, 30), (12, 30), 4)]:
+        stats = table.upsert([{"user_id": 1, "ts": at(*event), "created": at(*created), "v": value}])
+        assert (stats.applied, stats.late) == ((0, 1) if value == 2 else (1, 0))
+    return table
+
+
+def test_rows_as_they_were(runtime):
+    table = past(runtime)
+    times = [at(9, 59), at(10, 0), at(11, 2), at(11, 5), at(14, 30), at(14, 31)]
+    found = table.get_as_of([1] * 6, times, ["v"])
+    assert found.table["v"].to_pylist() == [None, 1, 2, 3, 4, None]
+    assert found.status["v"].tolist() == [gyr.MISSING, 0, 0, 0, 0, gyr.EXPIRED]
+    assert table.get_as_of([1, 2], at(11, 2), ["v"], unknown_too=True).table["v"].to_pylist() == [3, None]
+    with pytest.raises(ValueError, match="times"):
+        table.get_as_of([1, 2], [at(11, 2)])
+    with pytest.raises(gyr.Error, match="history"):
+        gyr.Table(SCHEMA, runtime).get_as_of([1], 5)
+
+
+def test_labels_joined_with_rows_as_they_were(runtime):
+    labels = [{"who": 1, "when": at(11, 2), "label": 1.0}, {"who": 2, "when": at(11, 2), "label": 0.0},
+              {"who": 1, "when": at(12, 40), "label": 1.0}]
+    table = past(runtime)
+    joined = table.join_as_of(labels, ["v"], key="who", time="when", prefix="then_").read_all()
+    assert joined.column_names == ["who", "when", "label", "then_v"]
+    assert joined["then_v"].to_pylist() == [2, None, 4]
+    assert joined["label"].to_pylist() == [1.0, 0.0, 1.0]
+    later = table.join_as_of(labels, key="who", time="when", unknown_too=True).read_all()
+    assert later["v"].to_pylist() == [3, None, 4] and later["clicks"].null_count == 3
+
+
+def test_views_have_times_of_their_own(runtime, tmp_path):
+    table = past(runtime)
+    table.upsert([{"user_id": 1, "clicked_at": at(9, 0), "created": at(9, 0), "clicks": 7}])
+    found = table.get([1], now=at(13, 0))
+    assert found.table.to_pylist() == [{"v": 4, "clicks": 7}]
+    assert table.get([1], now=at(16, 0)).table.to_pylist() == [{"v": None, "clicks": 7}]
+    table.save(tmp_path / "past.gyr")
+    again = gyr.Table.open(tmp_path / "past.gyr", runtime)
+    assert again.info()["versions"] == table.info()["versions"] == 5
+    assert again.export().read_all() == table.export().read_all()
+    copy = gyr.Table(PAST, runtime)
+    assert copy.upsert(table.export()).applied == 1
+    assert copy.get([1], now=at(13, 0)).table.to_pylist() == [{"v": 4, "clicks": 7}]
+
+
+def test_plan_reads_several_tables(runtime):
+    users = gyr.Table(SCHEMA, runtime)
+    users.upsert(arrow([{"user_id": 1, "ts": 5, "age": 30.0, "visits": None, "member": True, "city": "x" * 3000,
+                         "genres": ["a"], "history": [1, 2]}]))
+    words = gyr.Table({"name": "words", "key": "w", "key_dtype": "string",
+                       "columns": [{"name": "n", "dtype": "int64"}]}, runtime)
+    words.upsert([{"w": "a", "n": 7}])
+    plan = gyr.GetPlan([users, words], {"age": (0, "age"), "visits": (0, "visits", -1), "city": (0, "city"),
+                                        "history": (0, "history"), "n": (1, "n")})
+    found = plan.get([1, 2], ["b", "a"], now=gyr.ALWAYS)
+    assert found.table.to_pylist() == [
+        {"age": 30.0, "visits": -1, "city": "x" * 3000, "history": [1, 2], "n": None},
+        {"age": None, "visits": -1, "city": None, "history": None, "n": 7}]
+    assert found.status["visits"].tolist() == [gyr.DEFAULT, gyr.DEFAULT]
+    assert found.status["n"].tolist() == [gyr.MISSING, gyr.PRESENT]
+    with pytest.raises(gyr.Error, match="no column"):
+        gyr.GetPlan([users], {"x": (0, "nothing")})
+    with pytest.raises(gyr.Error, match="columns"):
+        plan.get([1])
+
+
+def test_sweep_and_estimate(runtime):
+    table = gyr.Table(SCHEMA, runtime)
+    table.upsert(arrow([dict(row, user_id=i) for i, row in enumerate(rows(np.random.default_rng(1), 500))]))
+    old = sum(1 for ts in table.export().read_all()["ts"].cast(pa.int64()).to_pylist() if ts + 100_000_000 < 120_000_000)
+    assert 0 < old < 500
+    assert table.sweep(120_000_000, step=16) == old
+    assert len(table) == 500 - old
+    schema = {"name": "t", "key": "id", "columns": [{"name": "v", "dtype": "int64"}]}
+    many = gyr.Table(schema, runtime)
+    many.upsert({"id": np.arange(100_000), "v": np.arange(100_000)})
+    assert abs(gyr.Table.estimate(schema, 100_000) / many.info()["bytes"] - 1) < 0.15

@@ -8,12 +8,12 @@ from .index import Index
 from .model import Model, Trainer
 from .monitor import Monitor
 from .runtime import Device, Progress, Runtime, Task, build_info, default_runtime, devices, hash64, version
-from .table import DEFAULT, EXPIRED, MISSING, NULL, PRESENT, Rows, Table, UpsertStats
+from .table import DEFAULT, EXPIRED, MISSING, NULL, PRESENT, GetPlan, Rows, Table, UpsertStats
 from .workflow import Workflow
 
 __all__ = [
-    "ALWAYS", "Bundle", "BundleBuilder", "Cache", "DEFAULT", "Device", "EXPIRED", "Error", "Index", "MISSING", "Model",
-    "Monitor", "NULL", "PRESENT", "Progress", "Recommendations", "Rows", "Runtime", "StageTrace", "Table", "Task",
+    "ALWAYS", "Bundle", "BundleBuilder", "Cache", "DEFAULT", "Device", "EXPIRED", "Error", "GetPlan", "Index", "MISSING",
+    "Model", "Monitor", "NULL", "PRESENT", "Progress", "Recommendations", "Rows", "Runtime", "StageTrace", "Table", "Task",
     "Trainer", "UpsertStats", "Workflow", "build_info", "default_runtime", "devices", "hash64", "library_path",
     "metrics", "version",
 ]

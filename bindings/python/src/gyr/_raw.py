@@ -83,6 +83,8 @@ GYR_INDEX_GRAPH = 2
 GYR_SIDE_USER = 1
 GYR_SIDE_ITEM = 2
 
+GYR_AS_OF_UNKNOWN_TOO = 1
+
 GYR_PUBLISH_CARRY_ROWS = 1
 
 # gyr_cache_keys
@@ -183,6 +185,18 @@ class gyr_upsert_stats(Structure):
 
 class gyr_table_column(Structure):
     "One column to read into caller memory. Scalars: `values` holds count elements of `dtype`. Strings: `values` is gyr_str[count] whose bytes are copied to `heap`. Lists: `values` holds all elements back to back, `offsets` [count+1] their ranges. Values that are not present are zero."
+
+
+class gyr_as_of_options(Structure):
+    "What a point-in-time export reads and how its columns are called."
+
+
+class gyr_get_column(Structure):
+    "One column of a plan."
+
+
+class gyr_get_destination(Structure):
+    "Where a plan writes one of its columns; as gyr_table_column, without what the plan knows."
 
 
 class gyr_table_info(Structure):
@@ -375,6 +389,7 @@ gyr_upsert_stats._fields_ = [
     ("rows", c_uint64),
     ("applied", c_uint64),
     ("stale", c_uint64),
+    ("late", c_uint64),
 ]
 gyr_table_column._fields_ = [
     ("struct_size", c_uint32),
@@ -388,11 +403,40 @@ gyr_table_column._fields_ = [
     ("heap_capacity", c_uint64),
     ("element_valid", c_void_p),
 ]
+gyr_as_of_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("flags", c_uint32),
+    ("key", c_char_p),
+    ("time", c_char_p),
+    ("columns", c_void_p),
+    ("n_columns", c_uint64),
+    ("prefix", c_char_p),
+]
+gyr_get_column._fields_ = [
+    ("struct_size", c_uint32),
+    ("dtype", c_int32),
+    ("name", c_char_p),
+    ("default_value", POINTER(gyr_value)),
+    ("table", c_uint32),
+    ("reserved", c_uint32),
+]
+gyr_get_destination._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("values", c_void_p),
+    ("values_capacity", c_uint64),
+    ("offsets", c_void_p),
+    ("status", c_void_p),
+    ("heap", c_void_p),
+    ("heap_capacity", c_uint64),
+    ("element_valid", c_void_p),
+]
 gyr_table_info._fields_ = [
     ("struct_size", c_uint32),
     ("columns", c_uint32),
     ("rows", c_uint64),
     ("bytes", c_uint64),
+    ("versions", c_uint64),
 ]
 gyr_cache_options._fields_ = [
     ("struct_size", c_uint32),
@@ -477,7 +521,7 @@ gyr_recommend_args._fields_ = [
     ("workspace", c_void_p),
 ]
 
-STRUCTS = (gyr_error, gyr_str, ArrowSchema, ArrowArray, ArrowArrayStream, gyr_keys, gyr_value, gyr_allocator, gyr_log_record, gyr_logger, gyr_executor, gyr_runtime_options, gyr_runtime_info, gyr_task_progress, gyr_index_options, gyr_search_args, gyr_index_info, gyr_upsert_stats, gyr_table_column, gyr_table_info, gyr_cache_options, gyr_cache_info, gyr_device_info, gyr_ranking_args, gyr_ranking_metrics, gyr_stage_trace, gyr_recommend_args,)
+STRUCTS = (gyr_error, gyr_str, ArrowSchema, ArrowArray, ArrowArrayStream, gyr_keys, gyr_value, gyr_allocator, gyr_log_record, gyr_logger, gyr_executor, gyr_runtime_options, gyr_runtime_info, gyr_task_progress, gyr_index_options, gyr_search_args, gyr_index_info, gyr_upsert_stats, gyr_table_column, gyr_as_of_options, gyr_get_column, gyr_get_destination, gyr_table_info, gyr_cache_options, gyr_cache_info, gyr_device_info, gyr_ranking_args, gyr_ranking_metrics, gyr_stage_trace, gyr_recommend_args,)
 
 # name: (result, arguments, names of the arguments)
 FUNCTIONS = {
@@ -512,6 +556,9 @@ FUNCTIONS = {
     "gyr_cache_put": (c_int32, [c_void_p, c_void_p, c_void_p, c_uint64, POINTER(gyr_error)], "cache keys rows n err"),
     "gyr_cache_remove": (c_int32, [c_void_p, c_void_p, c_uint64, c_void_p, POINTER(gyr_error)], "cache keys n removed err"),
     "gyr_device_list": (c_int32, [POINTER(gyr_device_info), c_uint64, c_void_p, POINTER(gyr_error)], "out capacity count err"),
+    "gyr_get_plan_create": (c_int32, [c_void_p, c_uint64, POINTER(gyr_get_column), c_uint64, c_void_p, POINTER(gyr_error)], "tables n_tables columns n out err"),
+    "gyr_get_plan_destroy": (None, [c_void_p], "plan"),
+    "gyr_get_plan_run": (c_int32, [c_void_p, POINTER(gyr_keys), c_uint64, c_int64, POINTER(gyr_get_destination), c_uint64, POINTER(gyr_error)], "plan keys n_keys now_us destinations n err"),
     "gyr_hash64": (c_uint64, [c_void_p, c_uint64], "data size"),
     "gyr_index_create": (c_int32, [c_void_p, POINTER(gyr_index_options), c_void_p, POINTER(gyr_error)], "runtime options out err"),
     "gyr_index_delete": (c_int32, [c_void_p, c_void_p, c_uint64, c_void_p, POINTER(gyr_error)], "index ids n deleted err"),
@@ -548,11 +595,15 @@ FUNCTIONS = {
     "gyr_table_create": (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(gyr_error)], "runtime schema_json out err"),
     "gyr_table_delete": (c_int32, [c_void_p, POINTER(gyr_keys), c_void_p, POINTER(gyr_error)], "table keys deleted err"),
     "gyr_table_destroy": (None, [c_void_p], "table"),
+    "gyr_table_estimate": (c_int32, [c_char_p, c_uint64, c_uint64, c_uint64, c_void_p, POINTER(gyr_error)], "schema_json rows variable_bytes versions bytes err"),
     "gyr_table_export": (c_int32, [c_void_p, POINTER(ArrowArrayStream), POINTER(gyr_error)], "table out err"),
+    "gyr_table_export_as_of": (c_int32, [c_void_p, POINTER(ArrowArrayStream), POINTER(gyr_as_of_options), POINTER(ArrowArrayStream), POINTER(gyr_error)], "table labels options out err"),
     "gyr_table_get": (c_int32, [c_void_p, POINTER(gyr_keys), c_int64, POINTER(gyr_table_column), c_uint64, POINTER(gyr_error)], "table keys now_us columns n err"),
+    "gyr_table_get_as_of": (c_int32, [c_void_p, POINTER(gyr_keys), c_void_p, c_uint32, POINTER(gyr_table_column), c_uint64, POINTER(gyr_error)], "table keys times_us flags columns n err"),
     "gyr_table_get_info": (c_int32, [c_void_p, POINTER(gyr_table_info), POINTER(gyr_error)], "table out err"),
     "gyr_table_open": (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(gyr_error)], "runtime path out err"),
     "gyr_table_save": (c_int32, [c_void_p, c_char_p, POINTER(gyr_error)], "table path err"),
+    "gyr_table_sweep": (c_int32, [c_void_p, c_int64, c_uint64, c_void_p, c_void_p, POINTER(gyr_error)], "table now_us max_rows cursor removed err"),
     "gyr_table_upsert": (c_int32, [c_void_p, POINTER(ArrowArrayStream), POINTER(gyr_upsert_stats), c_void_p, POINTER(gyr_error)], "table stream stats task err"),
     "gyr_table_upsert_row": (c_int32, [c_void_p, POINTER(gyr_keys), c_int64, c_void_p, POINTER(gyr_value), c_uint64, c_void_p, POINTER(gyr_error)], "table key event_time_us columns values n applied err"),
     "gyr_task_cancel": (None, [c_void_p], "task"),

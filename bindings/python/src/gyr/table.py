@@ -29,6 +29,7 @@ class UpsertStats(NamedTuple):
     rows: int
     applied: int
     stale: int
+    late: int = 0  # into the history only
 
 
 def _kind(arrow: pa.DataType) -> tuple[str, pa.DataType, bool]:
@@ -82,6 +83,20 @@ class _Destination:
         return kind.from_arrays(offsets, values, mask=pa.array(absent))
 
 
+def _grow_until_they_fit(keys: int, fields: list[pa.Field], read: Any) -> list[_Destination]:
+    """Destinations that `read` filled; lists and strings get more room as long as that is what is missing."""
+    elements, heap = max(64, 16 * keys), max(1024, 64 * keys)
+    while True:
+        destinations = [_Destination(field, keys, elements, heap) for field in fields]
+        try:
+            read(destinations)
+            return destinations
+        except Error as error:
+            if error.code != raw.GYR_E_RESOURCE_EXHAUSTED or heap > 1 << 31:
+                raise
+            elements, heap = elements * 4, heap * 4
+
+
 class Table(Handle):
     """A schema (docs/table.md) as a dict or JSON text."""
 
@@ -109,7 +124,7 @@ class Table(Handle):
         """Rows with the key, the event time and any of the columns; absent columns keep their values."""
         stream, stats = _arrow.Stream(data), struct(raw.gyr_upsert_stats)
         call(lib.gyr_table_upsert, self._handle, stream.argument, ctypes.byref(stats), task_handle(task))
-        return UpsertStats(stats.rows, stats.applied, stats.stale)
+        return UpsertStats(stats.rows, stats.applied, stats.stale, stats.late)
 
     def upsert_row(self, key: int | str, event_time: Time = 0, /, **columns: Any) -> bool:
         """One live event. False when the stored row is newer."""
@@ -129,37 +144,74 @@ class Table(Handle):
 
     def get(self, keys: Any, columns: list[str] | None = None, now: Time | None = None) -> Rows:
         """One row per key. `now` is the read time (None = the clock, gyr.ALWAYS = no TTL and future checks)."""
+        time = 0 if now is None else microseconds(now)
+        return self._read(keys, columns, lambda wanted, arguments, count: call(
+            lib.gyr_table_get, self._handle, ctypes.byref(wanted.argument), time, arguments, count))
+
+    def get_as_of(self, keys: Any, times: Any, columns: list[str] | None = None, *,
+                  unknown_too: bool = False) -> Rows:
+        """One row per key as it was at its time, from the history. `times`: one per key, or one for all.
+        `unknown_too`: also what became known only later."""
+        count, flags = Keys(keys).count, raw.GYR_AS_OF_UNKNOWN_TOO if unknown_too else 0
+        if isinstance(times, Time):
+            times = [times] * count
+        at = np.array([microseconds(time) for time in times], np.int64)
+        if len(at) != count:
+            raise ValueError(f"{len(at)} times for {count} keys")
+        return self._read(keys, columns, lambda wanted, arguments, count: call(
+            lib.gyr_table_get_as_of, self._handle, ctypes.byref(wanted.argument), address(at), flags, arguments, count))
+
+    def join_as_of(self, labels: Any, columns: list[str] | None = None, *, key: str | None = None,
+                   time: str | None = None, prefix: str = "", unknown_too: bool = False) -> pa.RecordBatchReader:
+        """The labels' columns and this table's as they were at each label's time: training data without leaks."""
+        stream, out = _arrow.Stream(labels), raw.ArrowArrayStream()
+        names = None if columns is None else (ctypes.c_char_p * max(1, len(columns)))(*[c.encode() for c in columns])
+        options = struct(
+            raw.gyr_as_of_options, flags=raw.GYR_AS_OF_UNKNOWN_TOO if unknown_too else 0,
+            key=key.encode() if key else None, time=time.encode() if time else None,
+            columns=None if names is None else ctypes.cast(names, ctypes.c_void_p), n_columns=len(columns or ()), prefix=prefix.encode())
+        call(lib.gyr_table_export_as_of, self._handle, stream.argument, ctypes.byref(options), ctypes.byref(out))
+        return _arrow.reader(out)
+
+    def _read(self, keys: Any, columns: list[str] | None, get: Any) -> Rows:
         wanted, schema = Keys(keys), self.schema
         if columns is None:
-            columns = schema.names[1 if self._has_key_only() else 2:]
+            columns = schema.names[-self.info()["columns"]:] if self.info()["columns"] else []
         fields = []
         for name in columns:
             position = schema.get_field_index(name)
             fields.append(schema.field(position) if position >= 0 else pa.field(name, pa.int64()))
-        elements, heap = max(64, 16 * wanted.count), max(1024, 64 * wanted.count)
-        while True:
-            destinations = [_Destination(field, wanted.count, elements, heap) for field in fields]
+
+        def read(destinations: list[_Destination]) -> None:
             arguments = (raw.gyr_table_column * max(1, len(fields)))(*[each.argument for each in destinations])
-            try:
-                call(lib.gyr_table_get, self._handle, ctypes.byref(wanted.argument),
-                     0 if now is None else microseconds(now), arguments, len(fields))
-                break
-            except Error as error:  # lists or strings need more room than guessed
-                if error.code != raw.GYR_E_RESOURCE_EXHAUSTED or heap > 1 << 31:
-                    raise
-                elements, heap = elements * 4, heap * 4
+            get(wanted, arguments, len(fields))
+        destinations = _grow_until_they_fit(wanted.count, fields, read)
         arrays = [destination.array() for destination in destinations]
         return Rows(pa.Table.from_arrays(arrays, names=list(columns)),
                     {name: each.status for name, each in zip(columns, destinations)})
-
-    def _has_key_only(self) -> bool:
-        return len(self.schema) == self.info()["columns"] + 1
 
     def delete(self, keys: Any) -> int:
         """Number of rows that existed."""
         which, deleted = Keys(keys), ctypes.c_uint64()
         call(lib.gyr_table_delete, self._handle, ctypes.byref(which.argument), ctypes.byref(deleted))
         return deleted.value
+
+    def sweep(self, now: Time | None = None, step: int = 65536) -> int:
+        """Removes rows that have expired, `step` rows at a time; how many went."""
+        cursor, removed, total = ctypes.c_uint64(), ctypes.c_uint64(), 0
+        while cursor.value != 2**64 - 1:
+            call(lib.gyr_table_sweep, self._handle, 0 if now is None else microseconds(now), step, ctypes.byref(cursor),
+                 ctypes.byref(removed))
+            total += removed.value
+        return total
+
+    @staticmethod
+    def estimate(schema: dict[str, Any] | str, rows: int, variable_bytes: int = 0, versions: int = 0) -> int:
+        """About how many bytes so many rows will take: each with `variable_bytes` of strings, list elements and string
+        key, and `versions` in the history."""
+        out = ctypes.c_uint64()
+        call(lib.gyr_table_estimate, spec_bytes(schema), rows, variable_bytes, versions, ctypes.byref(out))
+        return out.value
 
     def export(self) -> pa.RecordBatchReader:
         """All rows, in key-hash order."""
@@ -174,3 +226,43 @@ class Table(Handle):
 
     def __len__(self) -> int:
         return self.info()["rows"]
+
+
+class GetPlan(Handle):
+    """Columns of several tables, read in one call. `columns`: name in the result -> (table number, column) or (table
+    number, column, default), the default a number."""
+
+    _destroy = "gyr_get_plan_destroy"
+
+    def __init__(self, tables: list[Table], columns: dict[str, tuple]):
+        self._names, self._fields = list(columns), []
+        wanted = (raw.gyr_get_column * max(1, len(columns)))()
+        defaults, keep = (raw.gyr_value * max(1, len(columns)))(), []
+        for out, default, (number, name, *rest) in zip(wanted, defaults, columns.values()):
+            out.struct_size, out.table, out.name = ctypes.sizeof(out), number, name.encode()
+            if rest:
+                _values.fill_value(default, rest[0], keep, None)
+                out.default_value = ctypes.pointer(default)
+            schema = tables[number].schema if 0 <= number < len(tables) else pa.schema([])
+            position = schema.get_field_index(name)
+            self._fields.append(schema.field(position) if position >= 0 else pa.field(name, pa.int64()))
+        handles = (ctypes.c_void_p * max(1, len(tables)))(*[table._handle.value for table in tables])
+        self._own(make(lib.gyr_get_plan_create, handles, len(tables), wanted, len(columns)))
+
+    def get(self, *keys: Any, now: Time | None = None) -> Rows:
+        """One row per key; `keys`: those of each table."""
+        given = [Keys(each) for each in keys]
+        arguments = (raw.gyr_keys * max(1, len(given)))(*[each.argument for each in given])
+        count = given[0].count if given else 0
+
+        def read(destinations: list[_Destination]) -> None:
+            to = (raw.gyr_get_destination * max(1, len(destinations)))()
+            for out, each in zip(to, destinations):
+                out.struct_size = ctypes.sizeof(out)
+                for name in ("values", "values_capacity", "offsets", "status", "heap", "heap_capacity", "element_valid"):
+                    setattr(out, name, getattr(each.argument, name))
+            call(lib.gyr_get_plan_run, self._handle, arguments, len(given), 0 if now is None else microseconds(now), to,
+                 len(destinations))
+        destinations = _grow_until_they_fit(count, self._fields, read)
+        return Rows(pa.Table.from_arrays([each.array() for each in destinations], names=self._names),
+                    {name: each.status for name, each in zip(self._names, destinations)})

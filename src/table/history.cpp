@@ -1,0 +1,173 @@
+#include "table/history.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "base/math.h"
+
+namespace gyr {
+namespace {
+
+constexpr uint64_t kMostBlock = uint64_t(1) << 30;  // rows of one entity
+
+uint64_t header_bytes(size_t groups) { return align_up(groups * sizeof(uint32_t), 8); }
+uint64_t index_bytes(uint64_t versions) { return versions * 16 + align_up((versions + 1) * 4, 8); }
+
+template <class T>
+void put(uint8_t* at, T v) {
+  std::memcpy(at, &v, sizeof v);
+}
+
+}  // namespace
+
+History::Versions::Versions(const uint8_t* block, size_t groups)
+    : block_(block), events_(block + header_bytes(groups)), n_(load<uint32_t>(block + (groups - 1) * 4)) {}
+
+int64_t History::Versions::as_of(uint32_t group, int64_t time, bool known) const {
+  uint32_t first = begin(group);
+  for (uint32_t n = end(group) - first; n > 0;) {  // the first later one
+    uint32_t half = n / 2;
+    bool right = event(first + half) <= time;
+    first = right ? first + half + 1 : first;
+    n = right ? n - half - 1 : half;
+  }
+  for (int64_t i = int64_t(first) - 1; i >= int64_t(begin(group)); i--)
+    if (!known || created(uint32_t(i)) <= time) return i;
+  return -1;
+}
+
+std::vector<RowFormat> History::formats_of(const TableSchema& schema) {
+  std::vector<RowFormat> formats;
+  for (uint32_t g = 0; g < schema.groups.size(); g++) {
+    std::vector<Field> fields;
+    for (size_t c = 0; c < schema.columns.size(); c++)
+      if (schema.group_of[c] == g) fields.push_back(schema.columns[c]);
+    formats.emplace_back(fields);
+  }
+  return formats;
+}
+
+// Of a block, the index is fetched ahead: up to so much.
+constexpr uint64_t kMostAhead = 512;
+
+History::History(std::pmr::memory_resource* memory, const TableSchema& schema, KeyedRows::Hash hash)
+    : schema_(schema),
+      formats_(formats_of(schema)),
+      store_(memory,
+             {.keys = schema.key.dtype == GYR_DTYPE_STRING ? KeyedRows::KeyKind::kBytes : KeyedRows::KeyKind::kInt,
+              .prefetch_bytes =
+                  uint32_t(std::min(header_bytes(formats_.size()) + index_bytes(schema.versions), kMostAhead)),
+              .hash = hash}) {
+  std::vector<size_t> columns(formats_.size());
+  for (uint32_t g : schema.group_of) places_.push_back(columns[g]++);
+}
+
+// The entity's entries with the new ones in their places. Returns how many there were.
+uint64_t History::arrange(const uint8_t* block, const News& news, Draft* draft) const {
+  const size_t groups = formats_.size();
+  auto& entries = draft->entries;
+  entries.clear();
+  draft->ends.assign(groups, 0);
+  draft->fresh.assign(groups, {});
+  draft->outcome = {};
+  for (uint32_t g = 0; g < groups; g++) {
+    const size_t begin = entries.size();
+    if (block) {
+      Versions old = open(block);
+      for (uint32_t i = old.begin(g); i < old.end(g); i++)
+        entries.push_back({old.event(i), old.created(i), old.row(i), old.row_bytes(i)});
+    }
+    if (news.take >> g & 1) arrange(g, news, begin, draft);
+    draft->ends[g] = uint32_t(entries.size());
+  }
+  uint64_t total = 0;
+  for (auto& e : entries) total += e.bytes;
+  draft->outcome.too_large |= total > kMostBlock;
+  return block ? open(block).end(uint32_t(groups) - 1) : 0;
+}
+
+// Puts the new version among its group's; the oldest beyond the limits are left out.
+void History::arrange(uint32_t group, const News& news, size_t begin, Draft* draft) const {
+  auto& entries = draft->entries;
+  const int64_t t = news.times[group];
+  auto sooner = [](const Entry& a, const Entry& b) {
+    return a.event != b.event ? a.event < b.event : a.created < b.created;
+  };
+  Entry fresh{t, news.created, nullptr, 0};
+  auto at = std::upper_bound(entries.begin() + ptrdiff_t(begin), entries.end(), fresh, sooner);
+  Entry* before = at != entries.begin() + ptrdiff_t(begin) ? &*(at - 1) : nullptr;
+  // What had expired by then is gone, as in upserts.
+  const uint8_t* old = before && !expired_by(before->event, schema_.groups[group].ttl_us, t) ? before->row : nullptr;
+  fresh.bytes = formats_[group].size({old, news.from[group], news.row});
+  draft->fresh[group] = {old, fresh.bytes};
+  draft->outcome.too_large |= fresh.bytes > RowFormat::kMaxRow;
+  if (before && before->event == t && before->created == news.created)
+    *before = fresh;
+  else
+    entries.insert(at, fresh);
+  trim(&entries, begin);
+  auto is_new = [](const Entry& e) { return !e.row; };
+  if (std::any_of(entries.begin() + ptrdiff_t(begin), entries.end(), is_new)) draft->outcome.kept |= 1u << group;
+  if (is_new(entries.back())) draft->outcome.newest |= 1u << group;
+}
+
+// Too many go, oldest first; then what no read of the last `history_us` before the newest would find.
+void History::trim(std::vector<Entry>* entries, size_t begin) const {
+  size_t drop = 0, n = entries->size() - begin;
+  const Entry* e = entries->data() + begin;
+  if (n > schema_.versions) drop = n - schema_.versions;
+  int64_t horizon;
+  if (schema_.history_us && !__builtin_sub_overflow(e[n - 1].event, schema_.history_us, &horizon)) {
+    size_t in_force = n;  // the first version of those in force at the horizon
+    while (in_force > 0 && e[in_force - 1].event > horizon) in_force--;
+    while (in_force > 1 && e[in_force - 2].event == e[in_force - 1].event) in_force--;
+    if (in_force > 0) drop = std::max(drop, in_force - 1);
+  }
+  entries->erase(entries->begin() + ptrdiff_t(begin), entries->begin() + ptrdiff_t(begin + drop));
+}
+
+// Blocks grow by doubling, with room that the next block of the entity does without: a block of each size in between
+// would leave as many free ones behind when all entities grow together. A full ring has no room to spare.
+uint64_t History::block_bytes(const TableSchema& schema, uint64_t versions, uint64_t row_bytes) {
+  const uint64_t groups = schema.groups.size();
+  uint64_t room = std::max(versions, std::min(std::bit_ceil(versions), schema.versions * groups));
+  uint64_t rows = versions ? row_bytes / versions * room : 0;
+  return header_bytes(groups) + index_bytes(room) + align_up(std::max(rows, row_bytes), 8);
+}
+
+KeyedRows::NewRow History::write(const KeyRef& key, const News& news, const Draft& draft) {
+  const size_t groups = formats_.size();
+  const uint64_t n = draft.entries.size();
+  uint64_t at = header_bytes(groups) + index_bytes(n), rows = 0;
+  for (auto& e : draft.entries) rows += e.bytes;
+  auto made = store_.make_row(key, block_bytes(schema_, n, rows));
+  std::memset(made.payload, 0, at);
+  uint8_t *events = made.payload + header_bytes(groups), *places = events + n * 16;
+  for (uint32_t g = 0, i = 0; g < groups; g++) {
+    put(made.payload + size_t(g) * 4, draft.ends[g]);
+    for (; i < draft.ends[g]; i++) {
+      const Entry& e = draft.entries[i];
+      put(events + size_t(i) * 8, e.event);
+      put(events + (n + i) * 8, e.created);
+      put(places + size_t(i) * 4, uint32_t(at / 8));
+      if (e.row)
+        std::memcpy(made.payload + at, e.row, e.bytes);
+      else
+        formats_[g].write({draft.fresh[g].old, news.from[g], news.row}, &e.event, made.payload + at, e.bytes);
+      at += e.bytes;
+    }
+  }
+  put(places + n * 4, uint32_t(at / 8));
+  return made;
+}
+
+void History::erase(const KeyRef& key) {
+  uint64_t gone = 0;
+  store_.erase_if(key, [&](const uint8_t* block) {
+    if (block) gone = open(block).end(uint32_t(formats_.size()) - 1);
+    return true;
+  });
+  versions_.fetch_sub(gone, std::memory_order_relaxed);
+}
+
+}  // namespace gyr
