@@ -174,7 +174,10 @@ def creates(function):
 
 
 def repeatable(function):
-    """Whether a further call leaves everything as it is: it reads, or it makes something that is destroyed again."""
+    """Whether a further call leaves everything as it is: it reads, or it makes something that is destroyed again, and
+    takes no stream."""
+    if any("ArrowArrayStream" in param["type"]["c"] and param["name"] != "out" for param in function["params"]):
+        return False
     first = function["params"][0]["type"]
     return bool(creates(function) or first.get("const") or first.get("base") not in HANDLES)
 

@@ -142,27 +142,33 @@ static void use_plan(scenario* s) {
 
 static const char kPastTable[] =
     "{\"name\":\"past\",\"key\":\"user_id\",\"event_time\":\"at\",\"history\":{\"versions\":3},\"columns\":["
-    "{\"name\":\"age\",\"dtype\":\"float32\"}]}";
+    "{\"name\":\"age\",\"dtype\":\"float32\"},{\"name\":\"seen\",\"dtype\":\"int64\",\"list\":true}]}";
 
 /* Rows as they were, and labels joined with them. */
 static void use_history(scenario* s) {
   gyr_table* past = NULL;
   int64_t ids[2] = {1, 2}, times[2] = {15, 25}, at[2] = {10, 20};
   gyr_keys keys = {sizeof keys, GYR_DTYPE_INT64, 2, ids, NULL}, one = {sizeof one, GYR_DTYPE_INT64, 1, ids, NULL};
-  const char* names[1] = {"age"};
+  const char* names[2] = {"age", "seen"};
   CALL(table_create(s->h.runtime, kPastTable, &past, &s->err));
   for (int i = 0; i < 2; i++) {
-    gyr_value value = {.dtype = GYR_DTYPE_FLOAT64, .f = 1.5 + i};
-    CALL(table_upsert_row(past, &one, at[i], names, &value, 1, NULL, &s->err));
+    gyr_value values[2] = {{.dtype = GYR_DTYPE_FLOAT64, .f = 1.5 + i},
+                           {.dtype = GYR_DTYPE_INT64, .is_list = 1, .list = at, .count = 2}};
+    CALL(table_upsert_row(past, &one, at[i], names, values, 2, NULL, &s->err));
   }
   double ages[2];
   uint8_t status[2];
-  gyr_table_column column = {.struct_size = sizeof column, .dtype = GYR_DTYPE_FLOAT64, .name = "age"};
-  column.values = ages;
-  column.values_capacity = 2;
-  column.status = status;
-  CALL(table_get_as_of(past, &keys, times, GYR_AS_OF_UNKNOWN_TOO, &column, 1, &s->err));
-  EXPECT(status[0] == GYR_VALUE_PRESENT && ages[0] == 1.5 && status[1] == GYR_VALUE_MISSING);
+  int64_t seen[4], offsets[3];
+  gyr_table_column columns[2] = {{.struct_size = sizeof columns[0], .dtype = GYR_DTYPE_FLOAT64, .name = "age"},
+                                 {.struct_size = sizeof columns[0], .dtype = GYR_DTYPE_INT64, .name = "seen"}};
+  columns[0].values = ages;
+  columns[0].values_capacity = 2;
+  columns[0].status = status;
+  columns[1].values = seen;
+  columns[1].values_capacity = 4;
+  columns[1].offsets = offsets;
+  CALL(table_get_as_of(past, &keys, times, GYR_AS_OF_UNKNOWN_TOO, columns, 2, &s->err));
+  EXPECT(status[0] == GYR_VALUE_PRESENT && ages[0] == 1.5 && status[1] == GYR_VALUE_MISSING && offsets[2] == 2);
   struct column labels[] = {{"user_id", 'l', ids, NULL}, {"at", 'l', times, NULL}};
   struct ArrowArrayStream stream = make_stream(labels, 2, 2, 0), joined = {0};
   gyr_as_of_options o = {.struct_size = sizeof o, .key = "user_id", .time = "at", .columns = names, .n_columns = 1};

@@ -3,7 +3,11 @@
  * Schema as JSON (docs/table.md): {"name":"users","key":"user_id","key_dtype":"int64","event_time":"ts",
  *   "ttl_seconds":0,"columns":[{"name":"age","dtype":"float32"},{"name":"genres","dtype":"string","list":true}]}
  * Event times are microseconds since the epoch. A row is visible at time `now` when event_time <= now and
- * (ttl 0 or now <= event_time + ttl). An upsert older than the stored row is ignored; an equal one replaces it. */
+ * (ttl 0 or now <= event_time + ttl). An upsert older than the stored row is ignored; an equal one replaces it.
+ * With "history":{"versions":16,"seconds":86400} (either may be left out) a table also keeps what rows were, for reads
+ * as of a time; "created_time" names the column that says when a row became known (without it: when it was upserted).
+ * "views":[{"name":"clicks","event_time":"clicked_at","ttl_seconds":3600,"columns":["n_clicks"]}] give groups of columns
+ * an event time and a TTL of their own; what is said of rows here holds for each group. */
 #ifndef GYR_TABLE_H
 #define GYR_TABLE_H
 
@@ -37,17 +41,20 @@ typedef struct gyr_upsert_stats {
   uint64_t rows;     /**< rows read */
   uint64_t applied;  /**< rows written */
   uint64_t stale;    /**< ignored: older than what is stored */
+  uint64_t late;     /**< older than what is stored, kept in the history only */
 } gyr_upsert_stats;
 
 /** Upserts the rows of a stream that has the key, the event time (when the schema names one; otherwise 0) and any
- * subset of the columns; absent columns keep their stored values. Batches apply in order; on failure the batches
+ * subset of the columns; absent columns keep their stored values. Tables with views: the event times of the groups that
+ * it has columns of, null where a row brings nothing of a group. Batches apply in order; on failure the batches
  * before the bad one are in, which stats tell. Runs concurrently with readers and other upserts.
  * @param table the table
  * @param stream consumed on success
  * @param stats nullable; filled on success and failure
  * @param task nullable
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, UNSUPPORTED, OUT_OF_RANGE, CORRUPT, CALLBACK (the stream), CANCELLED, DEADLINE
+ * @return GYR_OK, INVALID_ARGUMENT, UNSUPPORTED, OUT_OF_RANGE, CORRUPT, CALLBACK (the stream), CANCELLED, DEADLINE,
+ *         RESOURCE_EXHAUSTED (the schema's memory_budget; the rows before are in)
  * @ownership moves *stream on success
  * @threadsafe any
  * @blocking reads the whole stream
@@ -55,7 +62,8 @@ typedef struct gyr_upsert_stats {
 GYR_API gyr_status gyr_table_upsert(gyr_table *table, struct ArrowArrayStream *stream, gyr_upsert_stats *stats,
                                     gyr_task *task, gyr_error *err) GYR_NOEXCEPT;
 
-/** Upserts one row without Arrow (a live event). Values follow `columns`; columns not named keep their values.
+/** Upserts one row without Arrow (a live event). Values follow `columns`; columns not named keep their values. The
+ * created time may be among them. Tables with views: the event is one of every group that a column of is named.
  * @param table the table
  * @param key one key (count 1)
  * @param event_time_us event time, microseconds
@@ -73,7 +81,7 @@ GYR_API gyr_status gyr_table_upsert_row(gyr_table *table, const gyr_keys *key, i
                                         const char *const *columns, const gyr_value *values, uint64_t n,
                                         uint32_t *applied, gyr_error *err) GYR_NOEXCEPT;
 
-/** Deletes rows.
+/** Deletes rows, and what the history has of them.
  * @param table the table
  * @param keys which
  * @param deleted nullable; receives how many existed
@@ -120,12 +128,172 @@ typedef struct gyr_table_column {
 GYR_API gyr_status gyr_table_get(const gyr_table *table, const gyr_keys *keys, int64_t now_us,
                                  const gyr_table_column *columns, uint64_t n, gyr_error *err) GYR_NOEXCEPT;
 
+/** How reads as of a time look at the history. */
+enum {
+  GYR_AS_OF_UNKNOWN_TOO = 1 /**< also versions that were created only after the time: not known then, so training on them
+                                 leaks what a server could not have served */
+};
+
+/** Batch get from the history: each key's row as it was at a time of its own. Of the versions with event_time <= time
+ * that were known by then (created_time <= time) the one with the newest event time, of equal ones the one created last;
+ * the TTL is applied at that time. INT64_MAX is the newest version whatever its age. Needs a history in the schema.
+ * @param table the table
+ * @param keys which rows
+ * @param times_us [keys.count] read times, microseconds
+ * @param flags GYR_AS_OF_* or 0
+ * @param columns [n] destinations
+ * @param n number of columns
+ * @param err nullable
+ * @return GYR_OK, INVALID_ARGUMENT, NOT_FOUND (column), OUT_OF_RANGE (keys.count, n), INVALID_STATE (no history),
+ *         RESOURCE_EXHAUSTED (a capacity; message says needed)
+ * @ownership fills caller memory
+ * @threadsafe any, concurrent with writers; each row is read whole
+ * @blocking no
+ * @since 0.1 */
+GYR_API gyr_status gyr_table_get_as_of(const gyr_table *table, const gyr_keys *keys, const int64_t *times_us,
+                                       uint32_t flags, const gyr_table_column *columns, uint64_t n,
+                                       gyr_error *err) GYR_NOEXCEPT;
+
+/** What a point-in-time export reads and how its columns are called. */
+typedef struct gyr_as_of_options {
+  uint32_t struct_size;
+  uint32_t flags;             /**< GYR_AS_OF_* or 0 */
+  const char *key;            /**< column of the labels; NULL = as the table calls its key */
+  const char *time;           /**< column of the labels, timestamp or integer microseconds; NULL = as the table calls its
+                                   event time */
+  const char *const *columns; /**< [n_columns] of the table; NULL = all */
+  uint64_t n_columns;         /**< number of columns */
+  const char *prefix;         /**< put before the names of the table's columns; NULL = nothing */
+} gyr_as_of_options;
+
+/** Joins labels with the rows as they were: all columns of `labels`, then the table's columns as of each label's time
+ * (null where gyr_table_get_as_of() gives another status than PRESENT). Batches are those of `labels`, read as *out is;
+ * a null key or time fails the stream. Needs a history in the schema.
+ * @param table kept alive by *out
+ * @param labels consumed on success; read while *out is
+ * @param options nullable: all columns, names as the table has them
+ * @param out receives the stream
+ * @param err nullable
+ * @return GYR_OK, INVALID_ARGUMENT (a label column's type, a name that is there twice), UNSUPPORTED (a type), NOT_FOUND
+ *         (a column), OUT_OF_RANGE (n_columns), CORRUPT (the labels' schema), CALLBACK (the stream), INVALID_STATE (no
+ *         history)
+ * @ownership moves *labels on success; caller releases *out
+ * @threadsafe any, concurrent with writers; the streams are read by one thread at a time
+ * @blocking no
+ * @since 0.1 */
+GYR_API gyr_status gyr_table_export_as_of(const gyr_table *table, struct ArrowArrayStream *labels,
+                                          const gyr_as_of_options *options, struct ArrowArrayStream *out,
+                                          gyr_error *err) GYR_NOEXCEPT;
+
+/** A read of several tables that was prepared: names, types and conversions are looked up once. */
+typedef struct gyr_get_plan gyr_get_plan;
+
+/** One column of a plan. */
+typedef struct gyr_get_column {
+  uint32_t struct_size;
+  gyr_dtype dtype;                /**< wanted type; NONE = as stored; numbers convert when lossless for the column's type */
+  const char *name;               /**< of the column */
+  const gyr_value *default_value; /**< nullable; a number that is written, with GYR_VALUE_DEFAULT, where the value is not
+                                       present: for columns of single numbers */
+  uint32_t table;                 /**< which of the plan's tables */
+  uint32_t reserved;
+} gyr_get_column;
+
+/** Where a plan writes one of its columns; as gyr_table_column, without what the plan knows. */
+typedef struct gyr_get_destination {
+  uint32_t struct_size;
+  uint32_t reserved;
+  void *values;             /**< receives the values */
+  uint64_t values_capacity; /**< elements */
+  int64_t *offsets;         /**< [count+1], lists only */
+  uint8_t *status;          /**< [count] GYR_VALUE_*; nullable only if you do not care */
+  char *heap;               /**< string bytes; nullable when no strings */
+  uint64_t heap_capacity;   /**< bytes */
+  uint8_t *element_valid;   /**< lists: [values_capacity] receives 1, or 0 for a null element; nullable: null elements
+                                 then read as zero */
+} gyr_get_destination;
+
+/** Prepares a read of columns of one or more tables.
+ * @param tables [n_tables] tables, kept alive by the plan; one may be there twice, for other keys
+ * @param n_tables number of tables, 1 at least
+ * @param columns [n] columns
+ * @param n number of columns
+ * @param out receives the handle
+ * @param err nullable
+ * @return GYR_OK, INVALID_ARGUMENT (a type, a default), NOT_FOUND (column), OUT_OF_RANGE (n_tables, n, a length)
+ * @ownership caller destroys *out
+ * @threadsafe any
+ * @blocking no
+ * @since 0.1 */
+GYR_API gyr_status gyr_get_plan_create(const gyr_table *const *tables, uint64_t n_tables, const gyr_get_column *columns,
+                                       uint64_t n, gyr_get_plan **out, gyr_error *err) GYR_NOEXCEPT;
+
+/** Reads what the plan says, of every table as gyr_table_get() would. Allocates nothing once as many calls have run as
+ * run at a time.
+ * @param plan the plan
+ * @param keys [n_keys] which rows, for each of the plan's tables; all of one count
+ * @param n_keys number of tables
+ * @param now_us read time, microseconds; INT64_MAX = ignore TTL and future checks, 0 = the wall clock
+ * @param destinations [n] one per column of the plan
+ * @param n number of columns
+ * @param err nullable
+ * @return GYR_OK, INVALID_ARGUMENT (n_keys and n are not the plan's), OUT_OF_RANGE (a count), RESOURCE_EXHAUSTED (a
+ *         capacity; message says needed)
+ * @ownership fills caller memory
+ * @threadsafe any, concurrent with writers; each row is read whole
+ * @blocking no
+ * @since 0.1 */
+GYR_API gyr_status gyr_get_plan_run(const gyr_get_plan *plan, const gyr_keys *keys, uint64_t n_keys, int64_t now_us,
+                                    const gyr_get_destination *destinations, uint64_t n, gyr_error *err) GYR_NOEXCEPT;
+
+/** Drops the caller's reference.
+ * @param plan nullable
+ * @return nothing
+ * @ownership consumes plan
+ * @threadsafe any, once per handle
+ * @blocking no
+ * @since 0.1 */
+GYR_API void gyr_get_plan_destroy(gyr_get_plan *plan) GYR_NOEXCEPT;
+
+/** Removes rows that have expired, a bounded step at a time; readers and writers go on meanwhile. With a history that is
+ * bounded in seconds rows go, together with their history, so much later; with one that is not they stay until they are
+ * deleted. Reads never depend on it.
+ * @param table the table
+ * @param now_us the time to expire by, microseconds; 0 = the wall clock
+ * @param max_rows rows to look at, about
+ * @param cursor in: 0 to begin, or where the last step ended; out: where this one did, UINT64_MAX = all rows were seen
+ * @param removed nullable; receives how many rows went
+ * @param err nullable
+ * @return GYR_OK, INVALID_ARGUMENT
+ * @ownership none
+ * @threadsafe any
+ * @blocking no
+ * @since 0.1 */
+GYR_API gyr_status gyr_table_sweep(gyr_table *table, int64_t now_us, uint64_t max_rows, uint64_t *cursor,
+                                   uint64_t *removed, gyr_error *err) GYR_NOEXCEPT;
+
+/** About how much memory a table will take (gyr_table_info.bytes), before it is loaded.
+ * @param schema_json NUL-terminated schema; errors name the path
+ * @param rows how many
+ * @param variable_bytes mean bytes per row of strings, list elements and string key
+ * @param versions mean number per row in the history, 0 without one; while histories grow it may be as much again
+ * @param bytes receives the estimate
+ * @param err nullable
+ * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE (rows, variable_bytes)
+ * @ownership none
+ * @threadsafe any
+ * @blocking no
+ * @since 0.1 */
+GYR_API gyr_status gyr_table_estimate(const char *schema_json, uint64_t rows, uint64_t variable_bytes,
+                                      uint64_t versions, uint64_t *bytes, gyr_error *err) GYR_NOEXCEPT;
+
 /** Facts about a table. */
 typedef struct gyr_table_info {
   uint32_t struct_size;
   uint32_t columns;    /**< without key and event time */
   uint64_t rows;       /**< stored, expired ones too */
-  uint64_t bytes;      /**< memory of rows and buckets */
+  uint64_t bytes;      /**< memory of rows, history and buckets */
+  uint64_t versions;   /**< in the history, the rows' own among them */
 } gyr_table_info;
 
 /** Facts about a table.
