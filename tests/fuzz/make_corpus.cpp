@@ -12,8 +12,9 @@
 #include "base/random.h"
 #include "device/backend.h"
 #include "io/container.h"
-#include "workflow/workflow.h"
+#include "table/table.h"
 #include "tests/support/files.h"
+#include "workflow/workflow.h"
 
 using namespace gyr;
 
@@ -93,6 +94,38 @@ void half_fitted() {
     if (!w->save(&file, "w").ok()) std::abort();
     put("workflow", "pass" + std::to_string(pass), text_of(*(*Container::parse(*file.serialize()))->read("w", "WFL1")));
     if (!w->fit_finish().ok()) std::abort();
+  }
+}
+
+// Tables with a past and with views: int and string keys, late events, rows of some groups only.
+void past_tables() {
+  gyr_runtime_options o{};
+  o.struct_size = sizeof o;
+  o.threads = 1;
+  auto runtime = *Runtime::create(o);
+  for (const char* key : {"int64", "string"}) {
+    auto t = *Table::create(runtime, R"({"name":"p","key":"k","key_dtype":")" + std::string(key) +
+                                         R"(","event_time":"ts","created_time":"c","history":{"versions":3,"seconds":9},
+      "columns":[{"name":"a","dtype":"int16"},{"name":"s","dtype":"string"},{"name":"l","dtype":"float32","list":true}],
+      "views":[{"name":"v","event_time":"vt","ttl_seconds":5,"columns":["s","l"]}]})");
+    for (int64_t i = 0; i < 9; i++) {
+      Batch b;
+      b.rows = 1;
+      Column& k = b.add("k", t->key_dtype(), false);
+      t->key_dtype() == GYR_DTYPE_STRING ? k.push_string(i % 2 ? "a" : "") : k.push_int(i % 3);
+      b.add("ts", GYR_DTYPE_TIMESTAMP, false).push_int((5 - i) * 1'000'000);
+      b.add("c", GYR_DTYPE_TIMESTAMP, false).push_int(i);
+      b.add("a", GYR_DTYPE_INT64, false).push_int(i);
+      Column& vt = b.add("vt", GYR_DTYPE_TIMESTAMP, false);
+      i % 3 ? vt.push_int(i * 1'000'000) : vt.push_null_row();
+      Column& s = b.add("s", GYR_DTYPE_STRING, false);
+      i % 3 ? s.push_string("word") : s.push_null_row();
+      if (!t->upsert(b, nullptr).ok()) std::abort();
+    }
+    ContainerWriter file;
+    if (!t->save(&file, "t").ok()) std::abort();
+    one_section("TBL2", std::string("past_") + key,
+                text_of(*(*Container::parse(*file.serialize()))->read("t", "TBL2")));
   }
 }
 
@@ -249,6 +282,7 @@ int main(int argc, char** argv) {
   golden = argv[1], corpus = argv[2];
   sections();
   half_fitted();
+  past_tables();
   specs();
   devices();
   options();
