@@ -101,25 +101,23 @@ TEST(TableSweep, ARowStaysWhileAViewOfItLives) {
 
 // A row that is written between being seen and being removed stays.
 TEST(TableSweep, BesideWriters) {
-  auto t = make(kShort);
-  fill(t.get(), 64);
-  std::atomic<bool> stop{false};
-  std::atomic<int> rounds{0};
-  std::thread writer([&] {
-    for (int64_t ts = 200; !stop; ts++, rounds++)
-      for (int64_t id = 0; id < 64; id += 2) EXPECT_TRUE(t->upsert(row(id, ts * kSecond, {{"v", ts}}), nullptr).ok());
-  });
-  for (int i = 0; i < 200 || rounds < 3; i++) {
-    sweep(t.get(), 150 * kSecond, 16);
-    if (i < 2) continue;
-    std::vector<int64_t> odd;
-    for (int64_t id = 1; id < 64; id += 2) odd.push_back(id);
-    for (uint8_t s : get(*t, odd, kAll, {0}).status) ASSERT_EQ(s, GYR_VALUE_MISSING);
+  constexpr int64_t kRows = 256;
+  std::vector<int64_t> ids(kRows);
+  for (int64_t id = 0; id < kRows; id++) ids[size_t(id)] = id;
+  for (int round = 0; round < 100; round++) {
+    auto t = make(kShort);
+    fill(t.get(), kRows);  // all of it expired at 1000 s
+    std::atomic<bool> go{false};
+    std::thread writer([&] {
+      while (!go) std::this_thread::yield();
+      for (int64_t id : ids) EXPECT_TRUE(t->upsert(row(id, 999 * kSecond, {{"v", 1}}), nullptr).ok());
+    });
+    go = true;
+    sweep(t.get(), 1000 * kSecond, kRows);
+    writer.join();
+    ASSERT_EQ(int64_t(t->rows()), kRows) << "round " << round;
+    for (uint8_t s : get(*t, ids, 1000 * kSecond, {0}).status) ASSERT_EQ(s, GYR_VALUE_PRESENT);
   }
-  stop = true;
-  writer.join();
-  sweep(t.get(), 150 * kSecond, 16);
-  EXPECT_EQ(t->rows(), 32u) << "every row that was written again";
 }
 
 // ---- memory -------------------------------------------------------------------------------------------------------
