@@ -10,8 +10,13 @@ namespace {
 
 constexpr uint64_t kMostBlock = uint64_t(1) << 30;  // rows of one entity
 
-uint64_t header_bytes(size_t groups) { return align_up(groups * sizeof(uint32_t), 8); }
-uint64_t index_bytes(uint64_t versions) { return versions * 16 + align_up((versions + 1) * 4, 8); }
+// Before the versions.
+uint64_t index_bytes(size_t groups, uint64_t versions, bool same_sizes) {
+  return groups * 8 + versions * 8 + (same_sizes ? 0 : align_up((versions + 1) * 4, 8));
+}
+bool no_ranges(const std::vector<RowFormat>& formats) {
+  return std::none_of(formats.begin(), formats.end(), [](auto& f) { return f.has_ranges; });
+}
 
 template <class T>
 void put(uint8_t* at, T v) {
@@ -20,20 +25,32 @@ void put(uint8_t* at, T v) {
 
 }  // namespace
 
-History::Versions::Versions(const uint8_t* block, size_t groups)
-    : block_(block), events_(block + header_bytes(groups)), n_(load<uint32_t>(block + (groups - 1) * 4)) {}
+const uint8_t* History::Versions::at(uint32_t group, uint32_t i) const {
+  if (!history_->same_sizes_) return block_ + uint64_t(place(i)) * 8;
+  uint64_t first = load<uint32_t>(block_ + size_t(group) * 8 + 4), stride = 8 + history_->formats_[group].fixed_size;
+  return block_ + first * 8 + (i - begin(group)) * stride;
+}
 
-int64_t History::Versions::as_of(uint32_t group, int64_t time, bool known) const {
-  uint32_t first = begin(group);
+uint64_t History::Versions::row_bytes(uint32_t group, uint32_t i) const {
+  return history_->same_sizes_ ? history_->formats_[group].fixed_size : uint64_t(place(i + 1) - place(i)) * 8 - 8;
+}
+
+int64_t History::Versions::in_force(uint32_t group, int64_t time) const {
+  const uint32_t begin = this->begin(group);
+  uint32_t first = begin;
   for (uint32_t n = end(group) - first; n > 0;) {  // the first later one
     uint32_t half = n / 2;
     bool right = event(first + half) <= time;
     first = right ? first + half + 1 : first;
     n = right ? n - half - 1 : half;
   }
-  for (int64_t i = int64_t(first) - 1; i >= int64_t(begin(group)); i--)
-    if (!known || created(uint32_t(i)) <= time) return i;
-  return -1;
+  return first > begin ? int64_t(first) - 1 : -1;
+}
+
+const uint8_t* History::Versions::known_by(uint32_t group, int64_t time) const {
+  for (int64_t i = in_force(group, time); i >= int64_t(begin(group)); i--)
+    if (const uint8_t* version = at(group, uint32_t(i)); created(version) <= time) return version;
+  return nullptr;
 }
 
 std::vector<RowFormat> History::formats_of(const TableSchema& schema) {
@@ -53,11 +70,12 @@ constexpr uint64_t kMostAhead = 512;
 History::History(std::pmr::memory_resource* memory, const TableSchema& schema, KeyedRows::Hash hash)
     : schema_(schema),
       formats_(formats_of(schema)),
-      store_(memory,
-             {.keys = schema.key.dtype == GYR_DTYPE_STRING ? KeyedRows::KeyKind::kBytes : KeyedRows::KeyKind::kInt,
-              .prefetch_bytes =
-                  uint32_t(std::min(header_bytes(formats_.size()) + index_bytes(schema.versions), kMostAhead)),
-              .hash = hash}) {
+      same_sizes_(no_ranges(formats_)),
+      store_(
+          memory,
+          {.keys = schema.key.dtype == GYR_DTYPE_STRING ? KeyedRows::KeyKind::kBytes : KeyedRows::KeyKind::kInt,
+           .prefetch_bytes = uint32_t(std::min(index_bytes(formats_.size(), schema.versions, same_sizes_), kMostAhead)),
+           .hash = hash}) {
   std::vector<size_t> columns(formats_.size());
   for (uint32_t g : schema.group_of) places_.push_back(columns[g]++);
 }
@@ -75,7 +93,7 @@ uint64_t History::arrange(const uint8_t* block, const News& news, Draft* draft) 
     if (block) {
       Versions old = open(block);
       for (uint32_t i = old.begin(g); i < old.end(g); i++)
-        entries.push_back({old.event(i), old.created(i), old.row(i), old.row_bytes(i)});
+        entries.push_back({old.event(i), created(old.at(g, i)), row(old.at(g, i)), old.row_bytes(g, i)});
     }
     if (news.take >> g & 1) arrange(g, news, begin, draft);
     draft->ends[g] = uint32_t(entries.size());
@@ -83,7 +101,7 @@ uint64_t History::arrange(const uint8_t* block, const News& news, Draft* draft) 
   uint64_t total = 0;
   for (auto& e : entries) total += e.bytes;
   draft->outcome.too_large |= total > kMostBlock;
-  return block ? open(block).end(uint32_t(groups) - 1) : 0;
+  return block ? open(block).count() : 0;
 }
 
 // Puts the new version among its group's; the oldest beyond the limits are left out.
@@ -128,43 +146,44 @@ void History::trim(std::vector<Entry>* entries, size_t begin) const {
 
 // Blocks grow by doubling, with room that the next block of the entity does without: a block of each size in between
 // would leave as many free ones behind when all entities grow together. A full ring has no room to spare.
-uint64_t History::block_bytes(const TableSchema& schema, uint64_t versions, uint64_t row_bytes) {
+uint64_t History::block_bytes(const TableSchema& schema, bool same_sizes, uint64_t versions, uint64_t row_bytes) {
   const uint64_t groups = schema.groups.size();
   uint64_t room = std::max(versions, std::min(std::bit_ceil(versions), schema.versions * groups));
   uint64_t rows = versions ? row_bytes / versions * room : 0;
-  return header_bytes(groups) + index_bytes(room) + align_up(std::max(rows, row_bytes), 8);
+  return index_bytes(groups, room, same_sizes) + room * 8 + align_up(std::max(rows, row_bytes), 8);
 }
 
 KeyedRows::NewRow History::write(const KeyRef& key, const News& news, const Draft& draft) {
   const size_t groups = formats_.size();
   const uint64_t n = draft.entries.size();
-  uint64_t at = header_bytes(groups) + index_bytes(n), rows = 0;
+  uint64_t at = index_bytes(groups, n, same_sizes_), rows = 0;
   for (auto& e : draft.entries) rows += e.bytes;
-  auto made = store_.make_row(key, block_bytes(schema_, n, rows));
+  auto made = store_.make_row(key, block_bytes(schema_, same_sizes_, n, rows));
   std::memset(made.payload, 0, at);
-  uint8_t *events = made.payload + header_bytes(groups), *places = events + n * 16;
+  uint8_t *events = made.payload + groups * 8, *places = events + n * 8;
   for (uint32_t g = 0, i = 0; g < groups; g++) {
-    put(made.payload + size_t(g) * 4, draft.ends[g]);
+    put(made.payload + size_t(g) * 8, draft.ends[g]);
+    put(made.payload + size_t(g) * 8 + 4, uint32_t(at / 8));
     for (; i < draft.ends[g]; i++) {
       const Entry& e = draft.entries[i];
       put(events + size_t(i) * 8, e.event);
-      put(events + (n + i) * 8, e.created);
-      put(places + size_t(i) * 4, uint32_t(at / 8));
+      if (!same_sizes_) put(places + size_t(i) * 4, uint32_t(at / 8));
+      put(made.payload + at, e.created);
       if (e.row)
-        std::memcpy(made.payload + at, e.row, e.bytes);
+        std::memcpy(made.payload + at + 8, e.row, e.bytes);
       else
-        formats_[g].write({draft.fresh[g].old, news.from[g], news.row}, &e.event, made.payload + at, e.bytes);
-      at += e.bytes;
+        formats_[g].write({draft.fresh[g].old, news.from[g], news.row}, &e.event, made.payload + at + 8, e.bytes);
+      at += 8 + e.bytes;
     }
   }
-  put(places + n * 4, uint32_t(at / 8));
+  if (!same_sizes_) put(places + n * 4, uint32_t(at / 8));
   return made;
 }
 
 void History::erase(const KeyRef& key) {
   uint64_t gone = 0;
   store_.erase_if(key, [&](const uint8_t* block) {
-    if (block) gone = open(block).end(uint32_t(formats_.size()) - 1);
+    if (block) gone = open(block).count();
     return true;
   });
   versions_.fetch_sub(gone, std::memory_order_relaxed);

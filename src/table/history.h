@@ -1,8 +1,9 @@
 // Past versions of a table's rows, for reads as of a time. One block per entity holds all of its versions:
-//   uint32 ends[groups], padded to 8 | int64 event time[n] | int64 created time[n] | uint32 place[n + 1], padded | rows
-// Versions of group g are [ends[g - 1], ends[g]), sorted by (event time, created time); place counts words of 8 bytes
-// from the block's start. A version's row has its group's columns only, in RowFormat. A block is replaced as a whole,
-// so one lookup sees one state of an entity.
+//   {uint32 end, uint32 place}[groups] | int64 event time[n] | uint32 place[n + 1], padded | versions
+// Versions of group g are [end[g - 1], end[g]), sorted by (event time, created time). A version is its created time (8
+// bytes) and its group's columns in RowFormat; a place is where it begins, in words of 8 bytes. Where no column differs
+// in size the group's first place is enough and the others are left out. So an as-of read touches the event times and
+// the version. A block is replaced as a whole: one lookup sees one state of an entity.
 //
 // Writers call insert() and erase() under the table's lock of the same key: no lock is taken the other way round.
 #pragma once
@@ -51,7 +52,7 @@ class History {
   KeyedRows& store() { return store_; }
   const KeyedRows& store() const { return store_; }
   // What a block takes of an entity with so many versions, whose rows are so large together.
-  static uint64_t block_bytes(const TableSchema& schema, uint64_t versions, uint64_t row_bytes);
+  static uint64_t block_bytes(const TableSchema& schema, bool same_sizes, uint64_t versions, uint64_t row_bytes);
   static std::vector<RowFormat> formats_of(const TableSchema& schema);  // of each group's versions
   // Of group g: the format of its versions, and where a column of the table is in them.
   const RowFormat& format(uint32_t group) const { return formats_[group]; }
@@ -61,22 +62,28 @@ class History {
   // A stored entity, opened.
   class Versions {
    public:
-    Versions(const uint8_t* block, size_t groups);
+    Versions(const History& history, const uint8_t* block)
+        : history_(&history), block_(block), events_(block + history.formats_.size() * 8) {}
     uint32_t begin(uint32_t group) const { return group ? end(group - 1) : 0; }
-    uint32_t end(uint32_t group) const { return load<uint32_t>(block_ + size_t(group) * 4); }
+    uint32_t end(uint32_t group) const { return load<uint32_t>(block_ + size_t(group) * 8); }
+    uint32_t count() const { return end(uint32_t(history_->formats_.size()) - 1); }
     int64_t event(uint32_t i) const { return load<int64_t>(events_ + size_t(i) * 8); }
-    int64_t created(uint32_t i) const { return load<int64_t>(events_ + (size_t(n_) + i) * 8); }
-    const uint8_t* row(uint32_t i) const { return block_ + uint64_t(place(i)) * 8; }
-    uint64_t row_bytes(uint32_t i) const { return uint64_t(place(i + 1) - place(i)) * 8; }
-    // The version in force at `time`, or -1. known: only what was created by then.
-    int64_t as_of(uint32_t group, int64_t time, bool known) const;
+    const uint8_t* at(uint32_t group, uint32_t i) const;
+    uint64_t row_bytes(uint32_t group, uint32_t i) const;
+    // The newest version of the time, known or not; -1 = none.
+    int64_t in_force(uint32_t group, int64_t time) const;
+    // at() of the newest one that was created by then; null = none.
+    const uint8_t* known_by(uint32_t group, int64_t time) const;
 
    private:
-    uint32_t place(uint32_t i) const { return load<uint32_t>(events_ + size_t(n_) * 16 + size_t(i) * 4); }
+    uint32_t place(uint32_t i) const { return load<uint32_t>(events_ + size_t(count()) * 8 + size_t(i) * 4); }
+    const History* history_;
     const uint8_t *block_, *events_;
-    uint32_t n_;
   };
-  Versions open(const uint8_t* block) const { return {block, formats_.size()}; }
+  Versions open(const uint8_t* block) const { return {*this, block}; }
+  // Of what Versions::at() gives.
+  static int64_t created(const uint8_t* version) { return load<int64_t>(version); }
+  static const uint8_t* row(const uint8_t* version) { return version + 8; }
 
   struct Entry {
     int64_t event, created;
@@ -103,6 +110,7 @@ class History {
 
   const TableSchema& schema_;
   std::vector<RowFormat> formats_;  // per group
+  const bool same_sizes_;           // of the versions of a group
   std::vector<size_t> places_;      // per column of the table
   std::atomic<uint64_t> versions_{0};
   KeyedRows store_;

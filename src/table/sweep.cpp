@@ -68,7 +68,7 @@ Result<uint64_t> Table::estimate(std::string_view schema_json, uint64_t rows, ui
     uint64_t fixed = 0;
     for (auto& f : History::formats_of(schema)) fixed += f.fixed_size;
     uint64_t rows_bytes = versions * ((fixed + variable_bytes) / schema.groups.size());
-    uint64_t block = History::block_bytes(schema, std::max<uint64_t>(versions, 1), rows_bytes);
+    uint64_t block = History::block_bytes(schema, !format.has_ranges, std::max<uint64_t>(versions, 1), rows_bytes);
     uint64_t past = KeyedRows::estimate(rows, block + key, spread);
     total = past > UINT64_MAX - total ? UINT64_MAX : total + past;
   }

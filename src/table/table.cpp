@@ -92,32 +92,48 @@ void TableImpl::locate(const Keys& keys, int64_t now_us, uint32_t groups, Scratc
   });
 }
 
-// The caller holds a guard of the history.
+// The caller holds a guard of the history. Two passes, the second a group of keys behind: find the version that is in
+// force and ask for it; look at it.
 void TableImpl::locate_as_of(const Keys& keys, const int64_t* times_us, bool known, uint32_t groups,
                              Scratch* scratch) const {
-  scratch->rows.resize(keys.count * schema_.groups.size());
-  scratch->state.resize(keys.count * schema_.groups.size());
+  const size_t n_keys = keys.count;
+  scratch->rows.resize(n_keys * schema_.groups.size());
+  scratch->state.resize(n_keys * schema_.groups.size());
+  scratch->blocks.resize(n_keys);
+  auto each_group = [&](auto&& use) {
+    for (uint32_t g = 0; g < schema_.groups.size(); g++)
+      if (groups >> g & 1) use(g);
+  };
+  auto look = [&](uint32_t g, size_t i) {
+    const uint8_t*& row = scratch->rows[g * n_keys + i];
+    uint8_t& state = scratch->state[g * n_keys + i];
+    const int64_t time = times_us[i];
+    if (row && known && History::created(row) > time) row = history_->open(scratch->blocks[i]).known_by(g, time);
+    state = GYR_VALUE_MISSING;
+    if (!row) return;
+    row = History::row(row);
+    state = state_of(RowFormat::event_time(row), time, schema_.groups[g].ttl_us);
+    if (state != GYR_VALUE_PRESENT) row = nullptr;
+  };
+  size_t looked = 0;
   find(history_->store(), keys, [&](size_t first, size_t n, const uint8_t* const* found) {
-    for (size_t i = 0; i < n; i++) {
-      const int64_t time = times_us[first + i];
-      for (uint32_t g = 0; g < schema_.groups.size(); g++) {
-        if (!(groups >> g & 1)) continue;
-        const uint8_t* row = nullptr;
-        uint8_t state = GYR_VALUE_MISSING;
+    each_group([&](uint32_t g) {
+      const uint32_t ahead = std::min(history_->format(g).fixed_size + 8, 256u);
+      for (size_t i = 0; i < n; i++) {
+        const uint8_t* version = nullptr;
+        scratch->blocks[first + i] = found[i];
         if (found[i]) {
-          History::Versions versions = history_->open(found[i]);
-          if (int64_t v = versions.as_of(g, time, known); v >= 0) {
-            state = state_of(versions.event(uint32_t(v)), time, schema_.groups[g].ttl_us);
-            if (state == GYR_VALUE_PRESENT) row = versions.row(uint32_t(v));
-            const uint32_t fixed = std::min(history_->format(g).fixed_size, 256u);
-            for (uint32_t b = 0; row && b < fixed; b += 64) __builtin_prefetch(row + b);
-          }
+          const History::Versions versions = history_->open(found[i]);
+          if (int64_t v = versions.in_force(g, times_us[first + i]); v >= 0) version = versions.at(g, uint32_t(v));
+          for (uint32_t b = 0; version && b < ahead; b += 64) __builtin_prefetch(version + b);
+          if (version) __builtin_prefetch(version + ahead - 1);
         }
-        scratch->rows[g * keys.count + first + i] = row;
-        scratch->state[g * keys.count + first + i] = state;
+        scratch->rows[g * n_keys + first + i] = version;
       }
-    }
+    });
+    for (; looked < first; looked++) each_group([&](uint32_t g) { look(g, looked); });
   });
+  for (; looked < n_keys; looked++) each_group([&](uint32_t g) { look(g, looked); });
 }
 
 Source TableImpl::source(const Scratch& scratch, int column, uint64_t keys, bool past) const {

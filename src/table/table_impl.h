@@ -40,9 +40,10 @@ class TableImpl final : public Table {
 
   // Where the rows of a call's keys are, by group: [group * keys + key].
   struct Scratch {
-    std::vector<const uint8_t*> rows;  // null = not to be read
-    std::vector<uint8_t> state;        // GYR_VALUE_PRESENT, MISSING or EXPIRED
-    std::vector<StoredRow> stored;     // what a scan met
+    std::vector<const uint8_t*> rows;    // null = not to be read
+    std::vector<uint8_t> state;          // GYR_VALUE_PRESENT, MISSING or EXPIRED
+    std::vector<StoredRow> stored;       // what a scan met
+    std::vector<const uint8_t*> blocks;  // of a read as of times: the keys' pasts
     std::vector<int> columns;
   };
 
