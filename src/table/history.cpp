@@ -25,30 +25,12 @@ void put(uint8_t* at, T v) {
 
 }  // namespace
 
-const uint8_t* History::Versions::at(uint32_t group, uint32_t i) const {
-  if (!history_->same_sizes_) return block_ + uint64_t(place(i)) * 8;
-  uint64_t first = load<uint32_t>(block_ + size_t(group) * 8 + 4), stride = 8 + history_->formats_[group].fixed_size;
-  return block_ + first * 8 + (i - begin(group)) * stride;
-}
-
 uint64_t History::Versions::row_bytes(uint32_t group, uint32_t i) const {
   return history_->same_sizes_ ? history_->formats_[group].fixed_size : uint64_t(place(i + 1) - place(i)) * 8 - 8;
 }
 
-int64_t History::Versions::in_force(uint32_t group, int64_t time) const {
-  const uint32_t begin = this->begin(group);
-  uint32_t first = begin;
-  for (uint32_t n = end(group) - first; n > 0;) {  // the first later one
-    uint32_t half = n / 2;
-    bool right = event(first + half) <= time;
-    first = right ? first + half + 1 : first;
-    n = right ? n - half - 1 : half;
-  }
-  return first > begin ? int64_t(first) - 1 : -1;
-}
-
-const uint8_t* History::Versions::known_by(uint32_t group, int64_t time) const {
-  for (int64_t i = in_force(group, time); i >= int64_t(begin(group)); i--)
+const uint8_t* History::Versions::known_by(uint32_t group, int64_t i, int64_t time) const {
+  for (; i >= int64_t(begin(group)); i--)
     if (const uint8_t* version = at(group, uint32_t(i)); created(version) <= time) return version;
   return nullptr;
 }

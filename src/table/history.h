@@ -68,12 +68,23 @@ class History {
     uint32_t end(uint32_t group) const { return load<uint32_t>(block_ + size_t(group) * 8); }
     uint32_t count() const { return end(uint32_t(history_->formats_.size()) - 1); }
     int64_t event(uint32_t i) const { return load<int64_t>(events_ + size_t(i) * 8); }
-    const uint8_t* at(uint32_t group, uint32_t i) const;
+    const uint8_t* at(uint32_t group, uint32_t i) const {
+      if (!history_->same_sizes_) return block_ + uint64_t(place(i)) * 8;
+      uint64_t first = load<uint32_t>(block_ + size_t(group) * 8 + 4);
+      return block_ + first * 8 + (i - begin(group)) * (8 + uint64_t(history_->formats_[group].fixed_size));
+    }
     uint64_t row_bytes(uint32_t group, uint32_t i) const;
-    // The newest version of the time, known or not; -1 = none.
-    int64_t in_force(uint32_t group, int64_t time) const;
-    // at() of the newest one that was created by then; null = none.
-    const uint8_t* known_by(uint32_t group, int64_t time) const;
+    // The newest version of the time, known or not; -1 = none. Steps depend on the number of versions alone: branches
+    // on their times would be guessed wrong half of the time.
+    int64_t in_force(uint32_t group, int64_t time) const {
+      const uint32_t begin = this->begin(group);
+      uint32_t first = begin, n = end(group) - begin;
+      for (; n > 1; n -= n / 2) first += n / 2 & -uint32_t(event(first + n / 2 - 1) <= time);
+      if (n) first += event(first) <= time;
+      return first == begin ? -1 : int64_t(first) - 1;
+    }
+    // at() of the newest one up to i that was created by then; null = none.
+    const uint8_t* known_by(uint32_t group, int64_t i, int64_t time) const;
 
    private:
     uint32_t place(uint32_t i) const { return load<uint32_t>(events_ + size_t(count()) * 8 + size_t(i) * 4); }

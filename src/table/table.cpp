@@ -92,48 +92,64 @@ void TableImpl::locate(const Keys& keys, int64_t now_us, uint32_t groups, Scratc
   });
 }
 
-// The caller holds a guard of the history. Two passes, the second a group of keys behind: find the version that is in
-// force and ask for it; look at it.
+// Of keys [begin, end): asks for the version in force at each time.
+void TableImpl::find_versions(uint32_t group, const int64_t* times_us, size_t begin, size_t end, size_t keys,
+                              Scratch* scratch) const {
+  const uint8_t** rows = scratch->rows.data() + group * keys;
+  int64_t* at = scratch->at.data() + group * keys;
+  const uint32_t bytes = std::min(history_->format(group).fixed_size + 8, 256u);
+  for (size_t i = begin; i < end; i++) {
+    const uint8_t* block = scratch->blocks[i];
+    rows[i] = nullptr;
+    if (!block) continue;
+    const History::Versions versions = history_->open(block);
+    at[i] = versions.in_force(group, times_us[i]);
+    if (at[i] < 0) continue;
+    rows[i] = versions.at(group, uint32_t(at[i]));
+    for (uint32_t b = 0; b < bytes; b += 64) __builtin_prefetch(rows[i] + b);
+    __builtin_prefetch(rows[i] + bytes - 1);
+  }
+}
+
+// And makes rows of them, where they can be read.
+void TableImpl::look_at_versions(uint32_t group, const int64_t* times_us, bool known, size_t begin, size_t end,
+                                 size_t keys, Scratch* scratch) const {
+  const uint8_t** rows = scratch->rows.data() + group * keys;
+  uint8_t* states = scratch->state.data() + group * keys;
+  const int64_t* at = scratch->at.data() + group * keys;
+  const int64_t ttl_us = schema_.groups[group].ttl_us;
+  for (size_t i = begin; i < end; i++) {
+    const uint8_t* version = rows[i];
+    if (version && known && History::created(version) > times_us[i])
+      version = history_->open(scratch->blocks[i]).known_by(group, at[i] - 1, times_us[i]);
+    uint8_t state = GYR_VALUE_MISSING;
+    if (version) state = state_of(RowFormat::event_time(History::row(version)), times_us[i], ttl_us);
+    states[i] = state;
+    rows[i] = state == GYR_VALUE_PRESENT ? History::row(version) : nullptr;
+  }
+}
+
+// The caller holds a guard of the history. Versions are looked at a group of keys after they were found.
 void TableImpl::locate_as_of(const Keys& keys, const int64_t* times_us, bool known, uint32_t groups,
                              Scratch* scratch) const {
-  const size_t n_keys = keys.count;
-  scratch->rows.resize(n_keys * schema_.groups.size());
-  scratch->state.resize(n_keys * schema_.groups.size());
+  const size_t n_keys = keys.count, n_groups = schema_.groups.size();
+  scratch->rows.resize(n_keys * n_groups);
+  scratch->state.resize(n_keys * n_groups);
+  scratch->at.resize(n_keys * n_groups);
   scratch->blocks.resize(n_keys);
-  auto each_group = [&](auto&& use) {
-    for (uint32_t g = 0; g < schema_.groups.size(); g++)
-      if (groups >> g & 1) use(g);
-  };
-  auto look = [&](uint32_t g, size_t i) {
-    const uint8_t*& row = scratch->rows[g * n_keys + i];
-    uint8_t& state = scratch->state[g * n_keys + i];
-    const int64_t time = times_us[i];
-    if (row && known && History::created(row) > time) row = history_->open(scratch->blocks[i]).known_by(g, time);
-    state = GYR_VALUE_MISSING;
-    if (!row) return;
-    row = History::row(row);
-    state = state_of(RowFormat::event_time(row), time, schema_.groups[g].ttl_us);
-    if (state != GYR_VALUE_PRESENT) row = nullptr;
-  };
   size_t looked = 0;
+  auto look = [&](size_t end) {
+    for (uint32_t g = 0; g < n_groups; g++)
+      if (groups >> g & 1) look_at_versions(g, times_us, known, looked, end, n_keys, scratch);
+    looked = end;
+  };
   find(history_->store(), keys, [&](size_t first, size_t n, const uint8_t* const* found) {
-    each_group([&](uint32_t g) {
-      const uint32_t ahead = std::min(history_->format(g).fixed_size + 8, 256u);
-      for (size_t i = 0; i < n; i++) {
-        const uint8_t* version = nullptr;
-        scratch->blocks[first + i] = found[i];
-        if (found[i]) {
-          const History::Versions versions = history_->open(found[i]);
-          if (int64_t v = versions.in_force(g, times_us[first + i]); v >= 0) version = versions.at(g, uint32_t(v));
-          for (uint32_t b = 0; version && b < ahead; b += 64) __builtin_prefetch(version + b);
-          if (version) __builtin_prefetch(version + ahead - 1);
-        }
-        scratch->rows[g * n_keys + first + i] = version;
-      }
-    });
-    for (; looked < first; looked++) each_group([&](uint32_t g) { look(g, looked); });
+    std::copy(found, found + n, scratch->blocks.begin() + ptrdiff_t(first));
+    for (uint32_t g = 0; g < n_groups; g++)
+      if (groups >> g & 1) find_versions(g, times_us, first, first + n, n_keys, scratch);
+    look(first);
   });
-  for (; looked < n_keys; looked++) each_group([&](uint32_t g) { look(g, looked); });
+  look(n_keys);
 }
 
 Source TableImpl::source(const Scratch& scratch, int column, uint64_t keys, bool past) const {

@@ -44,6 +44,7 @@ class TableImpl final : public Table {
     std::vector<uint8_t> state;          // GYR_VALUE_PRESENT, MISSING or EXPIRED
     std::vector<StoredRow> stored;       // what a scan met
     std::vector<const uint8_t*> blocks;  // of a read as of times: the keys' pasts
+    std::vector<int64_t> at;             // and which version is in force, by group
     std::vector<int> columns;
   };
 
@@ -77,6 +78,10 @@ class TableImpl final : public Table {
   Status resolve(const gyr_table_column* columns, uint64_t n, uint64_t count, Scratch* scratch) const;
   uint32_t groups_of(const std::vector<int>& columns) const;
   void locate(const Keys& keys, int64_t now_us, uint32_t groups, Scratch* scratch) const;
+  void find_versions(uint32_t group, const int64_t* times_us, size_t begin, size_t end, size_t keys,
+                     Scratch* scratch) const;
+  void look_at_versions(uint32_t group, const int64_t* times_us, bool known, size_t begin, size_t end, size_t keys,
+                        Scratch* scratch) const;
   void locate_as_of(const Keys& keys, const int64_t* times_us, bool known, uint32_t groups, Scratch* scratch) const;
   Source source(const Scratch& scratch, int column, uint64_t keys, bool past) const;
   Status copy(const Scratch& scratch, const gyr_table_column* columns, uint64_t n, uint64_t keys, bool past) const;
