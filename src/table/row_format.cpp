@@ -91,10 +91,16 @@ uint64_t copy_range(const RowFormat& format, const uint8_t* old, size_t column, 
 
 uint64_t put_all(const RowFormat& format, const RowFormat::Merge& m, uint8_t* block) {
   uint64_t at = format.fixed_size;
+  const bool views = format.groups > 1 || !(m.take & 1);
+  const uint8_t* kept = m.keep & 1 ? m.old : nullptr;
   for (size_t c = 0; c < format.cells.size(); c++) {
     const auto& cell = format.cells[c];
-    const Column* from = m.take >> cell.group & 1 ? m.from[c] : nullptr;
-    const uint8_t* old = m.keep >> cell.group & 1 ? m.old : nullptr;
+    const Column* from = m.from[c];
+    const uint8_t* old = kept;
+    if (views) {
+      from = m.take >> cell.group & 1 ? from : nullptr;
+      old = m.keep >> cell.group & 1 ? m.old : nullptr;
+    }
     if (from ? from->row_is_null(m.i) : !old || RowFormat::is_null(old, c)) continue;
     if (block) block[8 + c / 8] |= uint8_t(1u << c % 8);
     if (has_range(cell)) {
