@@ -3,6 +3,8 @@
 // GYR_BENCH_ENTITIES: entities instead of 1 million; GYR_BENCH_ROWS: labels of the point-in-time export instead of 8.
 #include <atomic>
 #include <bit>
+#include <cstdlib>
+#include <filesystem>
 #include <set>
 #include <thread>
 
@@ -47,14 +49,18 @@ void upsert(gyr_table* table, ArrowRows* rows, size_t begin, size_t end, size_t 
     say("gyr applied %d rows of %d", int(stats.applied), int(end - begin)), std::exit(1);
 }
 
-gyr_table* make_table(gyr_runtime* runtime, uint64_t entities) {
-  std::string schema = R"({"name":"users","key":"id","event_time":"ts","ttl_seconds":1000000,"columns":[)";
+std::string schema() {
+  std::string text = R"({"name":"users","key":"id","event_time":"ts","ttl_seconds":1000000,"columns":[)";
   for (uint32_t f = 0; f < kFields; f++)
-    schema += (f ? ",{\"name\":\"" : "{\"name\":\"") + field(f) + "\",\"dtype\":\"" +
-              (is_real(f) ? "float64" : "int64") + "\"}";
+    text += (f ? ",{\"name\":\"" : "{\"name\":\"") + field(f) + "\",\"dtype\":\"" + (is_real(f) ? "float64" : "int64") +
+            "\"}";
+  return text + "]}";
+}
+
+gyr_table* make_table(gyr_runtime* runtime, uint64_t entities) {
   gyr_table* table = nullptr;
   Error err;
-  must(gyr_table_create(runtime, (schema + "]}").c_str(), &table, &err), err);
+  must(gyr_table_create(runtime, schema().c_str(), &table, &err), err);
   constexpr size_t kLoad = 100'000;
   ArrowRows rows = make_rows(kLoad);
   for (uint64_t i = 0; i < entities; i += kLoad) {
@@ -189,6 +195,51 @@ void upserts(gyr_table* table, uint64_t entities) {
   emit("upsert_nolog_rows_per_s", "rows_per_cpu_second", quantile(rates, 0.5), "absolute", 1, "higher");
 }
 
+// The same rows into a table in a folder (GYR_BENCH_DIR, default /var/tmp), per second of wall time until all of them
+// are on disk. Then a checkpoint and opening it again, and single rows.
+void async_upserts() {
+  if (!wants("upsert_async_rows_per_s")) return;
+  std::string folder = environment("GYR_BENCH_DIR", "/var/tmp") + "/gyr-bench-XXXXXX";
+  if (!mkdtemp(folder.data())) return say("upsert_async: no folder %s", folder.c_str());
+  pin(-1);  // the log's thread inherits it
+  gyr_runtime* runtime = make_runtime();
+  gyr_table* table = nullptr;
+  Error err;
+  must(gyr_table_open_live(runtime, folder.c_str(), schema().c_str(), nullptr, nullptr, &table, &err), err);
+  constexpr size_t kRows = 1 << 18;
+  constexpr int kLogRounds = 5;
+  ArrowRows rows = make_rows(kRows);
+  std::vector<double> rates;
+  for (int round = 0; round < kLogRounds; round++) {
+    for (size_t i = 0; i < kRows; i++) set_row(&rows, i, int64_t(i), 2 + round, int64_t(i) + round);
+    int64_t before = gyr::monotonic_ns();
+    upsert(table, &rows, 0, kRows, 4096);
+    must(gyr_table_flush(table, &err), err);
+    rates.push_back(double(kRows) * 1e9 / double(gyr::monotonic_ns() - before));
+  }
+  gyr_table_log_info info{};
+  info.struct_size = sizeof info;
+  must(gyr_table_get_log_info(table, &info, &err), err);
+  constexpr size_t kSingle = 20000;
+  int64_t single = gyr::monotonic_ns();
+  for (size_t i = 0; i < kSingle; i++) upsert(table, &rows, i, i + 1, 1);
+  single = gyr::monotonic_ns() - single;
+  int64_t saving = gyr::monotonic_ns();
+  must(gyr_table_checkpoint(table, nullptr, &err), err);
+  saving = gyr::monotonic_ns() - saving;
+  gyr_table_destroy(table);
+  int64_t opening = gyr::monotonic_ns();
+  must(gyr_table_open_live(runtime, folder.c_str(), nullptr, nullptr, nullptr, &table, &err), err);
+  opening = gyr::monotonic_ns() - opening;
+  say("async log: %.1f bytes a row; one row a call %.2f us; checkpoint %.2f, opening %.2f million rows/s",
+      double(info.bytes) / double(kRows * kLogRounds), double(single) / 1e3 / double(kSingle),
+      double(kRows) * 1e3 / double(saving), double(kRows) * 1e3 / double(opening));
+  gyr_table_destroy(table);
+  gyr_runtime_destroy(runtime);
+  std::filesystem::remove_all(folder);
+  emit("upsert_async_rows_per_s", "rows_per_wall_second", quantile(rates, 0.5), "absolute", 1, "higher");
+}
+
 // A reader of 100 x 20 alone, and beside a writer of a million rows a second on the other core.
 void reads_under_writes(gyr_table* table, uint64_t entities) {
   constexpr const char *kP50 = "read_p50_under_1M_writes", *kP99 = "read_p99_under_1M_writes";
@@ -297,6 +348,7 @@ void point_in_time(gyr_runtime* runtime, uint64_t entities) {
 int main(int argc, char** argv) {
   for (int i = 1; i < argc; i++) wanted.insert(argv[i]);
   uint64_t entities = std::strtoull(environment("GYR_BENCH_ENTITIES", "1000000").c_str(), nullptr, 10);
+  async_upserts();
   pin(0);
   gyr_runtime* runtime = make_runtime();
   gyr_table* table = make_table(runtime, entities);

@@ -54,7 +54,7 @@ typedef struct gyr_upsert_stats {
  * @param task nullable
  * @param err nullable
  * @return GYR_OK, INVALID_ARGUMENT, UNSUPPORTED, OUT_OF_RANGE, CORRUPT, CALLBACK (the stream), CANCELLED, DEADLINE,
- *         RESOURCE_EXHAUSTED (the schema's memory_budget; the rows before are in)
+ *         RESOURCE_EXHAUSTED (the schema's memory_budget; the rows before are in), IO (the log)
  * @ownership moves *stream on success
  * @threadsafe any
  * @blocking reads the whole stream
@@ -72,10 +72,10 @@ GYR_API gyr_status gyr_table_upsert(gyr_table *table, struct ArrowArrayStream *s
  * @param n number of columns
  * @param applied nullable; receives 1 when written, 0 when stale
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, NOT_FOUND (column), OUT_OF_RANGE (n, a length)
+ * @return GYR_OK, INVALID_ARGUMENT, NOT_FOUND (column), OUT_OF_RANGE (n, a length), IO (the log)
  * @ownership borrows arguments during the call
  * @threadsafe any
- * @blocking no
+ * @blocking no; tables in folders: for room in the log's queue, with SYNC for the disk
  * @since 0.1 */
 GYR_API gyr_status gyr_table_upsert_row(gyr_table *table, const gyr_keys *key, int64_t event_time_us,
                                         const char *const *columns, const gyr_value *values, uint64_t n,
@@ -86,10 +86,10 @@ GYR_API gyr_status gyr_table_upsert_row(gyr_table *table, const gyr_keys *key, i
  * @param keys which
  * @param deleted nullable; receives how many existed
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE (keys.count)
+ * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE (keys.count), IO (the log)
  * @ownership borrows keys
  * @threadsafe any
- * @blocking no
+ * @blocking no; tables in folders: for room in the log's queue, with SYNC for the disk
  * @since 0.1 */
 GYR_API gyr_status gyr_table_delete(gyr_table *table, const gyr_keys *keys, uint64_t *deleted,
                                     gyr_error *err) GYR_NOEXCEPT;
@@ -264,10 +264,10 @@ GYR_API void gyr_get_plan_destroy(gyr_get_plan *plan) GYR_NOEXCEPT;
  * @param cursor in: 0 to begin, or where the last step ended; out: where this one did, UINT64_MAX = all rows were seen
  * @param removed nullable; receives how many rows went
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT
+ * @return GYR_OK, INVALID_ARGUMENT, IO (the log)
  * @ownership none
  * @threadsafe any
- * @blocking no
+ * @blocking no; tables in folders: with SYNC for the disk
  * @since 0.1 */
 GYR_API gyr_status gyr_table_sweep(gyr_table *table, int64_t now_us, uint64_t max_rows, uint64_t *cursor,
                                    uint64_t *removed, gyr_error *err) GYR_NOEXCEPT;
@@ -341,12 +341,94 @@ GYR_API gyr_status gyr_table_save(const gyr_table *table, const char *path, gyr_
  * @since 0.1 */
 GYR_API gyr_status gyr_table_open(gyr_runtime *runtime, const char *path, gyr_table **out, gyr_error *err) GYR_NOEXCEPT;
 
-/** Drops the caller's reference.
+/** When a change is safe from a crash. */
+typedef int32_t gyr_durability;
+enum {
+  GYR_DURABILITY_ASYNC = 0, /**< within flush_interval_us of the call's return; until then a crash may undo it */
+  GYR_DURABILITY_SYNC = 1,  /**< before the call returns; calls that wait share one flush */
+  GYR_DURABILITY_NONE = 2   /**< when gyr_table_checkpoint returns; no log is kept */
+};
+
+/** How a table in a folder is kept. */
+typedef struct gyr_table_log_options {
+  uint32_t struct_size;
+  gyr_durability durability;  /**< GYR_DURABILITY_* */
+  uint64_t flush_interval_us; /**< ASYNC: 0 = 10 000; at most a minute */
+  uint64_t segment_bytes;     /**< of one log file, reserved when it is made; 0 = 64 MiB, else 4 KiB to 1 TiB */
+  uint64_t queue_bytes;       /**< of changes that wait for the disk, then writers wait; 0 = 16 MiB, as above */
+} gyr_table_log_options;
+
+/** Opens the table that lives in a folder, or makes it: what it holds is kept there by a snapshot and a log of every
+ * change since (docs/table.md). All other functions work on it as on any table. One opener at a time uses a folder.
+ * When the schema names more columns than the folder's table has, they are added, null until written.
+ * @param runtime the runtime
+ * @param folder its parent must exist
+ * @param schema_json nullable when the folder holds a table; NUL-terminated schema
+ * @param options nullable
+ * @param task nullable
+ * @param out receives the handle
+ * @param err nullable
+ * @return GYR_OK, INVALID_ARGUMENT (folder, schema, options), OUT_OF_RANGE (options), NOT_FOUND (no table, no schema),
+ *         BUSY (another opener has the folder), IO, CORRUPT, FORMAT_TOO_NEW, FORMAT_TOO_OLD, CANCELLED, DEADLINE,
+ *         RESOURCE_EXHAUSTED (threads)
+ * @ownership caller destroys *out
+ * @threadsafe any
+ * @blocking reads and writes files
+ * @since 0.1 */
+GYR_API gyr_status gyr_table_open_live(gyr_runtime *runtime, const char *folder, const char *schema_json,
+                                       const gyr_table_log_options *options, gyr_task *task, gyr_table **out,
+                                       gyr_error *err) GYR_NOEXCEPT;
+
+/** Saves a snapshot of a table in a folder and removes the log before it. Readers and writers go on meanwhile.
+ * @param table from gyr_table_open_live
+ * @param task nullable
+ * @param err nullable
+ * @return GYR_OK, INVALID_STATE (not in a folder), IO, CANCELLED, DEADLINE
+ * @ownership none
+ * @threadsafe any; one after the other
+ * @blocking writes and syncs files
+ * @since 0.1 */
+GYR_API gyr_status gyr_table_checkpoint(gyr_table *table, gyr_task *task, gyr_error *err) GYR_NOEXCEPT;
+
+/** Waits until every change whose call has returned is on disk.
+ * @param table from gyr_table_open_live
+ * @param err nullable
+ * @return GYR_OK, INVALID_STATE (not in a folder, or no log), IO
+ * @ownership none
+ * @threadsafe any
+ * @blocking writes and syncs a file
+ * @since 0.1 */
+GYR_API gyr_status gyr_table_flush(gyr_table *table, gyr_error *err) GYR_NOEXCEPT;
+
+/** How the log of a table in a folder stands. Changes are numbered from 1. */
+typedef struct gyr_table_log_info {
+  uint32_t struct_size;
+  gyr_durability durability; /**< GYR_DURABILITY_*, as opened */
+  uint64_t last_lsn;     /**< the newest change */
+  uint64_t durable_lsn;  /**< the newest that is sure to be on disk */
+  uint64_t snapshot_lsn; /**< the newest that the snapshot holds for sure */
+  uint64_t bytes;        /**< of the log's files that are in use */
+  uint32_t files;        /**< of the log */
+  uint32_t failed;       /**< 1 after a write to the log failed: changes answer IO until the table is opened again */
+} gyr_table_log_info;
+
+/** How the log of a table in a folder stands.
+ * @param table from gyr_table_open_live
+ * @param out in: struct_size; out: filled
+ * @param err nullable
+ * @return GYR_OK, INVALID_STATE (not in a folder)
+ * @ownership fills caller memory
+ * @threadsafe any
+ * @blocking no
+ * @since 0.1 */
+GYR_API gyr_status gyr_table_get_log_info(const gyr_table *table, gyr_table_log_info *out, gyr_error *err) GYR_NOEXCEPT;
+
+/** Drops the caller's reference. The last one to a table in a folder writes what waits for the disk.
  * @param table nullable
  * @return nothing
  * @ownership consumes table
  * @threadsafe any, once per handle
- * @blocking no
+ * @blocking no; tables in a folder: writes and syncs a file
  * @since 0.1 */
 GYR_API void gyr_table_destroy(gyr_table *table) GYR_NOEXCEPT;
 

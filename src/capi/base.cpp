@@ -65,6 +65,8 @@ GYR_API uint64_t gyr_struct_size(const char* name) noexcept {
   GYR_SIZE_OF(gyr_value);
   GYR_SIZE_OF(gyr_upsert_stats);
   GYR_SIZE_OF(gyr_table_column);
+  GYR_SIZE_OF(gyr_table_log_options);
+  GYR_SIZE_OF(gyr_table_log_info);
   GYR_SIZE_OF(gyr_as_of_options);
   GYR_SIZE_OF(gyr_get_column);
   GYR_SIZE_OF(gyr_get_destination);

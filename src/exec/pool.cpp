@@ -1,7 +1,6 @@
 #include "exec/pool.h"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -11,6 +10,7 @@
 #include "base/fp_mode.h"
 #include "base/knobs.h"
 #include "base/thread_storage.h"
+#include "exec/block_signals.h"
 
 namespace gyr {
 
@@ -22,24 +22,6 @@ struct Inside {
   bool before = t_inside;
   Inside() { t_inside = true; }
   ~Inside() { t_inside = before; }
-};
-
-// Threads inherit the mask: the host's signals go to the host's threads. Not those of a fault: blocked, they would end
-// the process without the host's handler (crash reporters, managed runtimes). The caller's own comes back however we
-// leave.
-class BlockSignals {
- public:
-  BlockSignals() {
-    sigset_t all;
-    sigfillset(&all);
-    for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS}) sigdelset(&all, fault);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~BlockSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  BlockSignals(const BlockSignals&) = delete;
-
- private:
-  sigset_t before_;
 };
 
 }  // namespace

@@ -1,9 +1,11 @@
 #include "io/file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,6 +20,12 @@
 
 namespace gyr {
 
+std::string folder_of(const std::string& path) {
+  size_t slash = path.find_last_of('/');
+  if (slash == std::string::npos) return ".";
+  return path.substr(0, std::max<size_t>(slash, 1));  // "/x" lies in "/"
+}
+
 namespace {
 
 // One system call, again when a signal interrupted it. `call` takes the number of bytes to transfer.
@@ -28,6 +36,31 @@ auto system_call(const FileCall& what, Call&& call) {
     if (result != decltype(result)(-1) || errno != EINTR) return result;
   }
 }
+
+// A write beyond RLIMIT_FSIZE sends this thread SIGXFSZ, which ends the process of a host that did not expect it. EFBIG
+// says the same.
+class HoldFileSizeSignal {
+ public:
+  HoldFileSizeSignal() {
+    sigemptyset(&only_);
+    sigaddset(&only_, SIGXFSZ);
+    sigset_t pending;
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &only_, &before_);
+    ours_ = !sigismember(&pending, SIGXFSZ) && !sigismember(&before_, SIGXFSZ);
+  }
+  ~HoldFileSizeSignal() {
+    const timespec now{};
+    while (ours_ && sigtimedwait(&only_, nullptr, &now) == SIGXFSZ) {
+    }
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  HoldFileSizeSignal(const HoldFileSizeSignal&) = delete;
+
+ private:
+  sigset_t only_, before_;
+  bool ours_;
+};
 
 // Some file systems refuse larger single transfers, and Linux caps them at 2 GiB anyway.
 constexpr size_t kMaxTransfer = size_t(1) << 30;
@@ -45,12 +78,6 @@ int above_stdio(int fd) {
   ::close(fd);
   errno = code;
   return moved;
-}
-
-std::string folder_of(const std::string& path) {
-  size_t slash = path.find_last_of('/');
-  if (slash == std::string::npos) return ".";
-  return path.substr(0, std::max<size_t>(slash, 1));  // "/x" lies in "/"
 }
 
 // Unique in this host: process, time and a counter; O_EXCL catches the rest.
@@ -74,8 +101,8 @@ struct SaveTarget {
 // A link to where nothing is yet: the file is made there, and the link stays.
 Status follow_dangling(std::string* path) {
   for (char to[PATH_MAX];;) {
-    auto length = system_call({FileOp::kLookUp, path->c_str()},
-                              [&](size_t) { return ::readlink(path->c_str(), to, sizeof to); });
+    auto length =
+        system_call({FileOp::kLookUp, path->c_str()}, [&](size_t) { return ::readlink(path->c_str(), to, sizeof to); });
     if (length < 0) return errno == EINVAL || errno == ENOENT ? Status() : io_error("read the link", *path);
     std::string target(to, size_t(length));
     if (!target.starts_with('/')) target.insert(0, folder_of(*path) + "/");
@@ -145,6 +172,8 @@ Result<File> fill_named(const SaveTarget& target, const std::string& folder,
   }
 }
 
+}  // namespace
+
 Status sync_folder(const std::string& folder, const std::string& path) {
   int fd = system_call({FileOp::kOpenFolder, folder.c_str()},
                        [&](size_t) { return ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
@@ -157,8 +186,6 @@ Status sync_folder(const std::string& folder, const std::string& path) {
   errno = code;
   return io_error("flush the folder of the saved file", path);
 }
-
-}  // namespace
 
 File::~File() {
   if (fd_ >= 0) ::close(fd_);
@@ -197,6 +224,27 @@ Result<File> File::create_unnamed(const std::string& folder, const std::string& 
   if (system_call({FileOp::kLink, path.c_str(), file.fd_}, [&](size_t) { return ::access(handle.c_str(), F_OK); }) != 0)
     return io_error("find /proc for", path);
   return file;
+}
+
+Result<File> File::lock(const std::string& path) {
+  File file(path);
+  file.fd_ = system_call({FileOp::kLock, path.c_str()}, [&](size_t) {
+    int fd = above_stdio(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644));
+    // The lock belongs to this opening of the file, not to the process.
+    if (fd < 0 || ::flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+    int code = errno;
+    ::close(fd);
+    errno = code;
+    return -1;
+  });
+  if (file.fd_ >= 0) return file;
+  if (errno == ENOENT) return fail(GYR_E_NOT_FOUND, "io", "the folder of '%s' does not exist", path.c_str());
+  if (errno == EWOULDBLOCK) return fail(GYR_E_BUSY, "io", "'%s' is locked: another opener uses it", path.c_str());
+  return io_error("lock", path);
+}
+
+void File::unlock() {
+  system_call({FileOp::kLock, path_.c_str(), fd_}, [&](size_t) { return ::flock(fd_, LOCK_UN); });
 }
 
 Result<uint64_t> File::size() const {
@@ -245,6 +293,27 @@ Status File::sync() {
   return io_error("flush", path_);
 }
 
+Status File::allocate(uint64_t bytes) {
+  HoldFileSizeSignal held;
+  if (system_call({FileOp::kAllocate, path_.c_str(), fd_, bytes},
+                  [&](size_t) { return ::fallocate(fd_, 0, 0, off_t(bytes)); }) == 0)
+    return {};
+  if (errno == EOPNOTSUPP || errno == ENOSYS) return {};
+  return io_error("reserve space for", path_);
+}
+
+Status File::sync_data() {
+  if (system_call({FileOp::kSyncData, path_.c_str(), fd_}, [&](size_t) { return ::fdatasync(fd_); }) == 0) return {};
+  return io_error("flush", path_);
+}
+
+Status File::truncate(uint64_t bytes) {
+  if (system_call({FileOp::kTruncate, path_.c_str(), fd_, bytes},
+                  [&](size_t) { return ::ftruncate(fd_, off_t(bytes)); }) == 0)
+    return {};
+  return io_error("cut", path_);
+}
+
 Status File::link(const std::string& name) {
   std::string handle = proc_name(fd_);
   if (system_call({FileOp::kLink, path_.c_str(), fd_, 0, nullptr, name.c_str()}, [&](size_t) {
@@ -277,35 +346,6 @@ Result<Mapping> Mapping::map(const File& file, uint64_t size) {
   return mapping;
 }
 
-namespace {
-
-// A write beyond RLIMIT_FSIZE sends this thread SIGXFSZ, which ends the process of a host that did not expect it. EFBIG
-// says the same.
-class HoldFileSizeSignal {
- public:
-  HoldFileSizeSignal() {
-    sigemptyset(&only_);
-    sigaddset(&only_, SIGXFSZ);
-    sigset_t pending;
-    sigpending(&pending);
-    pthread_sigmask(SIG_BLOCK, &only_, &before_);
-    ours_ = !sigismember(&pending, SIGXFSZ) && !sigismember(&before_, SIGXFSZ);
-  }
-  ~HoldFileSizeSignal() {
-    const timespec now{};
-    while (ours_ && sigtimedwait(&only_, nullptr, &now) == SIGXFSZ) {
-    }
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-  HoldFileSizeSignal(const HoldFileSizeSignal&) = delete;
-
- private:
-  sigset_t only_, before_;
-  bool ours_;
-};
-
-}  // namespace
-
 Status atomic_save(const std::string& path, std::span<const std::span<const uint8_t>> parts) {
   HoldFileSizeSignal held;
   GYR_ASSIGN(SaveTarget target, resolve(path));
@@ -320,6 +360,43 @@ Status atomic_save(const std::string& path, std::span<const std::span<const uint
   if (closed.ok()) return sync_folder(folder, path);
   discard(temporary);
   return std::move(closed).at(path.c_str());
+}
+
+Status make_folder(const std::string& path) {
+  if (path.empty()) return fail(GYR_E_INVALID_ARGUMENT, "io", "the path is empty; name the folder");
+  if (system_call({FileOp::kMakeFolder, path.c_str()}, [&](size_t) { return ::mkdir(path.c_str(), 0755); }) == 0)
+    return {};
+  if (errno == EEXIST) return {};
+  return io_error("make the folder", path);
+}
+
+Result<std::vector<std::string>> list_folder(const std::string& path) {
+  DIR* folder = nullptr;
+  int opened = system_call({FileOp::kList, path.c_str()}, [&](size_t) {
+    folder = ::opendir(path.c_str());
+    return folder ? 0 : -1;
+  });
+  if (opened != 0 && errno == ENOMEM) throw std::bad_alloc();
+  if (opened != 0) return io_error("list the folder", path);
+  struct Close {
+    DIR* folder;
+    ~Close() { ::closedir(folder); }
+  } close{folder};
+  std::vector<std::string> names;
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(folder);
+    if (!entry) break;
+    std::string name = entry->d_name;
+    if (name != "." && name != "..") names.push_back(std::move(name));
+  }
+  if (errno) return io_error("list the folder", path);
+  return names;
+}
+
+Status remove_file(const std::string& path) {
+  if (system_call({FileOp::kUnlink, path.c_str()}, [&](size_t) { return ::unlink(path.c_str()); }) == 0) return {};
+  return io_error("remove", path);
 }
 
 Result<std::string> read_text(const std::string& path, size_t limit) {

@@ -30,12 +30,21 @@ class File {
   // In `folder`, without a name: it goes when closed unless link() named it. `path` is what messages call it.
   static Result<File> create_unnamed(const std::string& folder, const std::string& path, mode_t mode);
 
+  // Held until unlock(), or until every copy of the descriptor is closed: children of fork() have one. By one opener at
+  // a time, in whatever process; GYR_E_BUSY when another one has it.
+  static Result<File> lock(const std::string& path);
+  void unlock();  // children's copies, too
+
   Result<uint64_t> size() const;  // regular files only
   // Exactly out.size() bytes at `offset`, or CORRUPT when the file ends before that.
   Status read_at(uint64_t offset, std::span<uint8_t> out) const;
   Status write(std::span<const uint8_t> bytes);  // appends at the descriptor's position
   Status set_mode(mode_t mode);
   Status sync();
+  // Space for the first `bytes` bytes, which read as zeros. File systems that cannot do it are left alone.
+  Status allocate(uint64_t bytes);
+  Status sync_data();  // what reading the bytes back needs, and no more
+  Status truncate(uint64_t bytes);
   Status link(const std::string& name);  // of an unnamed file
   Status close();                        // reports what the destructor would swallow
 
@@ -74,6 +83,15 @@ class Mapping {
 // leaves nothing where the file system knows files without a name (O_TMPFILE), else perhaps a ".gyr-<16 hex
 // digits>.tmp".
 Status atomic_save(const std::string& path, std::span<const std::span<const uint8_t>> parts);
+
+// What the folder of a path is; "." for a bare name.
+std::string folder_of(const std::string& path);
+// Its entries are on disk when this returns. `path`: what messages say was saved there.
+Status sync_folder(const std::string& folder, const std::string& path);
+// One that is there already is as good; the parent must exist. Its name may not be on disk yet.
+Status make_folder(const std::string& path);
+Result<std::vector<std::string>> list_folder(const std::string& path);  // without . and ..
+Status remove_file(const std::string& path);
 
 // Small text files of /proc and /sys, whose size is not known before reading. At most `limit` bytes.
 Result<std::string> read_text(const std::string& path, size_t limit = 1 << 16);

@@ -23,6 +23,12 @@ enum class FileOp {
   kUnlink,
   kOpenFolder,
   kSyncFolder,
+  kMakeFolder,
+  kList,      // the names in a folder
+  kLock,      // opens and locks the file `path`
+  kAllocate,  // `size` bytes of space for a file, reading as zeros
+  kTruncate,  // to `size` bytes
+  kSyncData,
 };
 
 struct FileCall {

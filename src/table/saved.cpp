@@ -23,6 +23,15 @@ bool offsets_ok(const std::vector<int64_t>& offsets, uint64_t count, uint64_t en
          std::is_sorted(offsets.begin(), offsets.end());
 }
 
+// Zeros up to the next multiple of 8 bytes of the section.
+Status skip_padding(ByteReader* in, uint64_t section_bytes) {
+  for (uint8_t pad = 0; (section_bytes - in->left()) % 8 != 0;) {
+    GYR_TRY(in->get(&pad));
+    if (pad != 0) return fail(GYR_E_CORRUPT, "table", "saved table: padding is not zero");
+  }
+  return {};
+}
+
 }  // namespace
 
 void encode_column(const Column& column, ByteWriter* out) {
@@ -71,19 +80,30 @@ Status decode_column(ByteReader* in, const Field& field, int64_t rows, Column* o
 }
 
 // Rows first: what is written meanwhile is in the history at least, and never the other way round.
-Status TableImpl::save(ContainerWriter* file, std::string_view name) const {
-  ByteWriter body, out;
+Status TableImpl::save(ContainerWriter* file, std::string_view name, gyr_task* task) const {
+  return save_in_order(file, name, task, false);
+}
+
+Status TableImpl::save_in_order(ContainerWriter* file, std::string_view name, gyr_task* task,
+                                bool history_first) const {
+  ByteWriter body, past, out;
   Batch batch;
   uint64_t rows = 0, versions = 0;
+  set_phase(task, "scan", this->rows());
+  if (history_ && history_first) GYR_TRY(save_history(&past, &versions));
   for (uint64_t cursor = 0; cursor != KeyedRows::kScanEnd;) {
+    GYR_TRY(check(task));
     GYR_TRY(scan(&cursor, knobs::capacity(kBatchRows), &batch));
     if (batch.rows == 0) continue;
     body.put<uint64_t>(uint64_t(batch.rows));
     for (auto& column : batch.columns) encode_column(column, &body);
     rows += uint64_t(batch.rows);
+    advance(task, uint64_t(batch.rows));
   }
-  if (history_) GYR_TRY(save_history(&body, &versions));
+  if (history_ && !history_first) GYR_TRY(save_history(&past, &versions));
   const bool plain = !history_ && !schema_.has_views();
+  if (!plain) body.bytes().resize(align_up(body.bytes().size(), 8));
+  body.append(past.bytes().data(), past.bytes().size());
   out.put_string(schema_.to_json().dump());
   out.put<uint64_t>(rows);
   if (!plain) out.put<uint64_t>(versions);
@@ -95,6 +115,12 @@ Status TableImpl::save(ContainerWriter* file, std::string_view name) const {
 
 Result<std::shared_ptr<Table>> Table::load(std::shared_ptr<Runtime> runtime, const Container& file,
                                            std::string_view name) {
+  GYR_ASSIGN(auto table, TableImpl::load_as(std::move(runtime), file, name, nullptr, nullptr));
+  return std::shared_ptr<Table>(std::move(table));
+}
+
+Result<std::shared_ptr<TableImpl>> TableImpl::load_as(std::shared_ptr<Runtime> runtime, const Container& file,
+                                                      std::string_view name, const Grow& grow, TableSchema* stored) {
   auto is_plain = [&](const SectionInfo& s) { return s.name == name && s.kind == "TBL1"; };
   const bool plain = std::any_of(file.sections().begin(), file.sections().end(), is_plain);
   GYR_ASSIGN(std::vector<uint8_t> bytes, file.read(name, plain ? "TBL1" : "TBL2"));
@@ -105,25 +131,28 @@ Result<std::shared_ptr<Table>> Table::load(std::shared_ptr<Runtime> runtime, con
   if (!parsed.ok()) return std::move(parsed.status()).in_file("saved schema");
   if (plain && (parsed->versions || parsed->has_views()))
     return fail(GYR_E_CORRUPT, "table", "saved table: a section of kind TBL1 has neither views nor a history");
+  const TableSchema saved = *parsed;
+  if (stored) *stored = saved;
+  if (grow) {
+    GYR_ASSIGN(*parsed, grow(saved));
+  }
   auto made = TableImpl::make(std::move(runtime), std::move(*parsed));
   if (!made.ok()) return std::move(made.status()).in_file("saved schema");
   std::shared_ptr<TableImpl> table = *made;
   uint64_t rows = 0, versions = 0;
   GYR_TRY(in.get(&rows));
   if (!plain) GYR_TRY(in.get(&versions));
-  for (uint8_t pad = 0; (bytes.size() - in.left()) % 8 != 0;) {
-    GYR_TRY(in.get(&pad));
-    if (pad != 0) return fail(GYR_E_CORRUPT, "table", "saved table: padding is not zero");
-  }
-  GYR_TRY(table->load_rows(&in, rows, bytes.size()));
-  GYR_TRY(table->load_history(&in, versions, bytes.size()));
+  GYR_TRY(skip_padding(&in, bytes.size()));
+  GYR_TRY(table->load_rows(&in, saved, rows, bytes.size()));
+  if (!plain) GYR_TRY(skip_padding(&in, bytes.size()));
+  GYR_TRY(table->load_history(&in, saved, versions, bytes.size()));
   GYR_TRY(in.finish());
-  return std::shared_ptr<Table>(std::move(table));
+  return table;
 }
 
 // A value takes a byte at least, so a count beyond the section is a lie.
-Status TableImpl::load_rows(ByteReader* in, uint64_t rows, uint64_t section_bytes) {
-  const std::vector<Field> fields = scan_fields();
+Status TableImpl::load_rows(ByteReader* in, const TableSchema& saved, uint64_t rows, uint64_t section_bytes) {
+  const std::vector<Field> fields = saved.scan_fields();
   Batch batch;
   for (auto& f : fields) batch.add(f.name, f.dtype, f.is_list);
   UpsertStats stats;
@@ -147,10 +176,10 @@ namespace {
 constexpr uint64_t kBatchEntities = 1024;
 }
 
-std::vector<Field> TableImpl::version_fields(uint32_t group) const {
-  std::vector<Field> fields{schema_.key, {"", GYR_DTYPE_TIMESTAMP, false}, {"", GYR_DTYPE_TIMESTAMP, false}};
-  for (size_t c = 0; c < schema_.columns.size(); c++)
-    if (schema_.group_of[c] == group) fields.push_back(schema_.columns[c]);
+std::vector<Field> TableImpl::version_fields(const TableSchema& schema, uint32_t group) {
+  std::vector<Field> fields{schema.key, {"", GYR_DTYPE_TIMESTAMP, false}, {"", GYR_DTYPE_TIMESTAMP, false}};
+  for (size_t c = 0; c < schema.columns.size(); c++)
+    if (schema.group_of[c] == group) fields.push_back(schema.columns[c]);
   return fields;
 }
 
@@ -162,7 +191,7 @@ Status TableImpl::save_history(ByteWriter* out, uint64_t* versions) const {
     auto guard = store.read();
     store.scan(&cursor, knobs::capacity(kBatchEntities), &scratch->stored);
     for (uint32_t g = 0; g < schema_.groups.size(); g++) {
-      std::vector<Field> fields = version_fields(g);
+      std::vector<Field> fields = version_fields(schema_, g);
       Batch batch;
       for (auto& f : fields) batch.add(f.name, f.dtype, f.is_list);
       auto& rows = scratch->rows;
@@ -191,7 +220,7 @@ Status TableImpl::save_history(ByteWriter* out, uint64_t* versions) const {
   return {};
 }
 
-Status TableImpl::load_history(ByteReader* in, uint64_t versions, uint64_t section_bytes) {
+Status TableImpl::load_history(ByteReader* in, const TableSchema& saved, uint64_t versions, uint64_t section_bytes) {
   if (!history_)
     return versions == 0 ? Status()
                          : fail(GYR_E_CORRUPT, "table", "saved table: %llu versions, but the schema has no history",
@@ -203,7 +232,7 @@ Status TableImpl::load_history(ByteReader* in, uint64_t versions, uint64_t secti
     if (n == 0 || n > section_bytes || n > left || group >= schema_.groups.size())
       return fail(GYR_E_CORRUPT, "table", "saved table: a batch of %llu versions of group %llu", (unsigned long long)n,
                   (unsigned long long)group);
-    GYR_TRY(load_versions(in, int64_t(n), uint32_t(group)).in_file("saved table"));
+    GYR_TRY(load_versions(in, saved, int64_t(n), uint32_t(group)).in_file("saved table"));
     left -= n;
   }
   if (history_->versions() == versions) return {};
@@ -211,8 +240,8 @@ Status TableImpl::load_history(ByteReader* in, uint64_t versions, uint64_t secti
               (unsigned long long)history_->versions());
 }
 
-Status TableImpl::load_versions(ByteReader* in, int64_t n, uint32_t group) {
-  std::vector<Field> fields = version_fields(group);
+Status TableImpl::load_versions(ByteReader* in, const TableSchema& saved, int64_t n, uint32_t group) {
+  std::vector<Field> fields = version_fields(saved, group);
   Batch batch;
   batch.rows = n;
   Column times, created;

@@ -114,6 +114,13 @@ std::vector<Field> TableSchema::time_fields() const {
   return fields;
 }
 
+std::vector<Field> TableSchema::scan_fields() const {
+  std::vector<Field> fields{key};
+  for (auto& f : time_fields()) fields.push_back(f);
+  fields.insert(fields.end(), columns.begin(), columns.end());
+  return fields;
+}
+
 Result<TableSchema> TableSchema::parse(std::string_view text) {
   GYR_ASSIGN(Json json, parse_json(text, "table"));
   if (!json.is_object()) return fail(GYR_E_INVALID_ARGUMENT, "table", "schema: expected an object");

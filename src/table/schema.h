@@ -35,6 +35,7 @@ struct TableSchema {
   const std::string& event_time() const { return groups[0].event_time; }
   // Columns that hold event times, in the order of their groups.
   std::vector<Field> time_fields() const;
+  std::vector<Field> scan_fields() const;  // key, event times, columns
 
   static Result<TableSchema> parse(std::string_view text);
   Json to_json() const;

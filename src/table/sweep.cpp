@@ -1,7 +1,7 @@
 // Removing what has expired, and how much memory a table will need.
 #include "base/clock.h"
 #include "base/math.h"
-#include "table/table_impl.h"
+#include "table/live_table.h"
 
 namespace gyr {
 
@@ -18,34 +18,43 @@ bool TableImpl::is_over(const uint8_t* row, int64_t now_us) const {
   return true;
 }
 
-Status TableImpl::sweep(int64_t now_us, uint64_t max_rows, uint64_t* cursor, uint64_t* removed) {
-  const int64_t now = now_us == 0 ? realtime_us() : now_us;
-  std::vector<KeyRef> over;
-  std::string keys;  // bytes of byte keys: their rows may be freed while we wait for their locks
-  std::vector<int64_t> ints;
+Status TableImpl::find_over(int64_t now_us, uint64_t max_rows, uint64_t* cursor, Over* out) const {
+  auto scratch = scratch_.lend();
+  std::vector<size_t> ends;
   {
-    auto scratch = scratch_.lend();
     auto guard = store_.read();
     store_.scan(cursor, max_rows, &scratch->stored);
-    std::vector<size_t> ends;
-    for (auto& s : scratch->stored) {
-      if (!is_over(s.payload, now)) continue;
+    for (auto& s : scratch->stored) {  // bytes are copied: rows may be freed while we wait for their locks
+      if (!is_over(s.payload, now_us)) continue;
       if (schema_.key.dtype == GYR_DTYPE_STRING)
-        keys += s.key_text(), ends.push_back(keys.size());
+        out->bytes += s.key_text(), ends.push_back(out->bytes.size());
       else
-        ints.push_back(s.key_int());
+        out->ints.push_back(s.key_int());
     }
-    for (size_t i = 0, begin = 0; i < ends.size(); begin = ends[i++])
-      over.push_back(store_.key(std::string_view(keys).substr(begin, ends[i] - begin)));
-    for (const int64_t& id : ints) over.push_back(store_.key(&id));
   }
+  for (size_t i = 0, begin = 0; i < ends.size(); begin = ends[i++])
+    out->strings.push_back({out->bytes.data() + begin, ends[i] - begin});
+  out->keys = {schema_.key.dtype, out->ints.data(), out->strings.data(), out->ints.size() + out->strings.size()};
+  return {};
+}
+
+Status TableImpl::sweep(int64_t now_us, uint64_t max_rows, uint64_t* cursor, uint64_t* removed) {
+  const int64_t now = now_us == 0 ? realtime_us() : now_us;
   uint64_t n = 0;
-  for (const KeyRef& key : over)
-    n += store_.erase_if(key, [&](const uint8_t* row) {  // unless it was written meanwhile
-      if (!row || !is_over(row, now)) return false;
-      if (history_) history_->erase(key);
-      return true;
-    });
+  if (live_ && live_->keeps_log()) {
+    GYR_TRY(live_->sweep(this, now, max_rows, cursor, &n));
+  } else {
+    Over over;
+    GYR_TRY(find_over(now, max_rows, cursor, &over));
+    for (uint64_t i = 0; i < over.keys.count; i++) {
+      const KeyRef key = key_of(over.keys, i);
+      n += store_.erase_if(key, [&](const uint8_t* row) {  // unless it was written meanwhile
+        if (!row || !is_over(row, now)) return false;
+        if (history_) history_->erase(key);
+        return true;
+      });
+    }
+  }
   if (removed) *removed = n;
   return {};
 }

@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "table/live_table.h"
 #include "table/table_impl.h"
 
 namespace gyr {
@@ -14,13 +15,6 @@ uint8_t state_of(int64_t event, int64_t now_us, int64_t ttl_us) {
 }
 
 }  // namespace
-
-std::vector<Field> Table::scan_fields() const {
-  std::vector<Field> fields{key_field()};
-  for (auto& f : schema().time_fields()) fields.push_back(f);
-  fields.insert(fields.end(), columns().begin(), columns().end());
-  return fields;
-}
 
 Result<std::shared_ptr<Table>> Table::create(std::shared_ptr<Runtime> runtime, std::string_view schema_json) {
   GYR_ASSIGN(TableSchema schema, TableSchema::parse(schema_json));
@@ -161,17 +155,14 @@ Source TableImpl::source(const Scratch& scratch, int column, uint64_t keys, bool
   return {&format_, c, rows, state, keys};
 }
 
-Status TableImpl::remove(const Keys& keys, uint64_t* removed) {
-  GYR_TRY(check_keys(keys));
-  uint64_t n = 0;
-  for (uint64_t i = 0; i < keys.count; i++) {
+Status TableImpl::apply_remove(const Keys& keys, uint64_t* removed, uint64_t* tried) {
+  for (uint64_t i = 0; i < keys.count; i++, ++*tried) {
     KeyRef key = key_of(keys, i);
-    n += store_.erase_if(key, [&](const uint8_t*) {
+    *removed += store_.erase_if(key, [&](const uint8_t*) {
       if (history_) history_->erase(key);
       return true;
     });
   }
-  if (removed) *removed = n;
   return {};
 }
 

@@ -13,6 +13,7 @@
 #include "data/column.h"
 #include "data/schema.h"
 #include "exec/runtime.h"
+#include "exec/task.h"
 #include "io/container.h"
 #include "table/schema.h"
 
@@ -26,18 +27,33 @@ struct Keys {
   uint64_t count = 0;
 };
 
+// How a table in a folder is kept (gyr/table.h: gyr_table_log_options), and how its log stands.
+struct LiveOptions {
+  gyr_durability durability = GYR_DURABILITY_ASYNC;
+  int64_t flush_ns = 0;
+  uint64_t segment_bytes = 0, queue_bytes = 0;
+};
+struct LiveInfo {
+  gyr_durability durability = GYR_DURABILITY_NONE;
+  uint64_t last_lsn = 0, durable_lsn = 0, snapshot_lsn = 0, bytes = 0, segments = 0;
+  bool poisoned = false;
+};
+
 class Table {
  public:
   static Result<std::shared_ptr<Table>> create(std::shared_ptr<Runtime> runtime, std::string_view schema_json);
   static Result<std::shared_ptr<Table>> load(std::shared_ptr<Runtime> runtime, const Container& file,
                                              std::string_view name);
+  // The table that lives in a folder; made there when there is none. schema_json: null = as it is there.
+  static Result<std::shared_ptr<Table>> open_live(std::shared_ptr<Runtime> runtime, std::string folder,
+                                                  const char* schema_json, const LiveOptions& options, gyr_task* task);
   virtual ~Table() = default;
 
   virtual const TableSchema& schema() const = 0;
   gyr_dtype key_dtype() const { return schema().key.dtype; }
   const Field& key_field() const { return schema().key; }
-  const std::vector<Field>& columns() const { return schema().columns; }  // without key and times
-  std::vector<Field> scan_fields() const;                                 // key, event times, columns
+  const std::vector<Field>& columns() const { return schema().columns; }     // without key and times
+  std::vector<Field> scan_fields() const { return schema().scan_fields(); }  // key, event times, columns
   virtual uint64_t rows() const = 0;
   virtual uint64_t versions() const = 0;  // in the history
   virtual uint64_t bytes() const = 0;
@@ -81,7 +97,12 @@ class Table {
   // About what bytes() will be: rows with so many bytes each of strings, lists and string key, and so many versions.
   static Result<uint64_t> estimate(std::string_view schema_json, uint64_t rows, uint64_t variable_bytes,
                                    uint64_t versions);
-  virtual Status save(ContainerWriter* file, std::string_view name) const = 0;
+  virtual Status save(ContainerWriter* file, std::string_view name, gyr_task* task = nullptr) const = 0;
+
+  // INVALID_STATE when the table does not live in a folder.
+  virtual Status checkpoint(gyr_task* task) = 0;
+  virtual Status flush() = 0;
+  virtual Status live_info(LiveInfo* out) const = 0;
 };
 
 // Labels joined with a table's columns as of their times (gyr_table_export_as_of). Made once for a schema of labels.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 
 #include "base/bytes.h"
 #include "exec/lease.h"
@@ -13,6 +14,8 @@
 #include "table/table.h"
 
 namespace gyr {
+
+class LiveTable;
 
 class TableImpl final : public Table {
  public:
@@ -34,7 +37,38 @@ class TableImpl final : public Table {
                       Column* out) const override;
   Status sweep(int64_t now_us, uint64_t max_rows, uint64_t* cursor, uint64_t* removed) override;
   Status scan(uint64_t* cursor, uint64_t batch_rows, Batch* out) const override;
-  Status save(ContainerWriter* file, std::string_view name) const override;
+  Status save(ContainerWriter* file, std::string_view name, gyr_task* task = nullptr) const override;
+  Status checkpoint(gyr_task* task) override;
+  Status flush() override;
+  Status live_info(LiveInfo* out) const override;
+
+  // Table::load with a schema made of the stored one; null = the stored one. The names of the stored columns go to
+  // *stored, when that is not null.
+  using Grow = std::function<Result<TableSchema>(const TableSchema& stored)>;
+  static Result<std::shared_ptr<TableImpl>> load_as(std::shared_ptr<Runtime> runtime, const Container& file,
+                                                    std::string_view name, const Grow& grow, TableSchema* stored);
+
+  // save(), and for snapshots the other way round: what the log tells again goes by the history, and must find rows
+  // that are as new at least.
+  Status save_in_order(ContainerWriter* file, std::string_view name, gyr_task* task, bool history_first) const;
+
+  // From here on every change passes through it.
+  void set_live(std::unique_ptr<LiveTable> live);
+  // Changes the rows, and nothing but them: what upsert() and remove() do where no log is kept. When they fail or throw
+  // in the middle, stats->rows and *tried have counted the rows and keys that are done.
+  Status apply(const Batch& batch, UpsertStats* stats, int64_t clock_us) {
+    return upsert_rows(batch, Into::kBoth, clock_us, stats);
+  }
+  Status apply_remove(const Keys& keys, uint64_t* removed, uint64_t* tried);
+  Status check_keys(const Keys& keys) const;
+  // Keys of rows that sweep() removes, among at most max_rows rows from *cursor on.
+  struct Over {
+    std::vector<int64_t> ints;
+    std::string bytes;
+    std::vector<gyr_str> strings;  // into the bytes
+    Keys keys;
+  };
+  Status find_over(int64_t now_us, uint64_t max_rows, uint64_t* cursor, Over* out) const;
 
   static constexpr uint64_t kMaxKeyBytes = 65536;
 
@@ -66,7 +100,6 @@ class TableImpl final : public Table {
   friend class Table;
   friend class GetPlan;
 
-  Status check_keys(const Keys& keys) const;
   Status check_batch(const Batch& batch, Input* out) const;
   Status check_times(const Batch& batch, Input* out) const;
   Status check_group(const Input& in, uint32_t group, int64_t rows) const;
@@ -87,11 +120,11 @@ class TableImpl final : public Table {
   Status copy(const Scratch& scratch, const gyr_table_column* columns, uint64_t n, uint64_t keys, bool past) const;
   Status require_history() const;
   bool is_over(const uint8_t* row, int64_t now_us) const;
-  Status load_rows(ByteReader* in, uint64_t rows, uint64_t section_bytes);
-  std::vector<Field> version_fields(uint32_t group) const;
+  Status load_rows(ByteReader* in, const TableSchema& saved, uint64_t rows, uint64_t section_bytes);
+  static std::vector<Field> version_fields(const TableSchema& schema, uint32_t group);
   Status save_history(ByteWriter* out, uint64_t* versions) const;
-  Status load_history(ByteReader* in, uint64_t versions, uint64_t section_bytes);
-  Status load_versions(ByteReader* in, int64_t n, uint32_t group);
+  Status load_history(ByteReader* in, const TableSchema& saved, uint64_t versions, uint64_t section_bytes);
+  Status load_versions(ByteReader* in, const TableSchema& saved, int64_t n, uint32_t group);
   template <class Note>
   static void find(const KeyedRows& store, const Keys& keys, Note&& note) {
     if (keys.dtype == GYR_DTYPE_STRING)
@@ -114,6 +147,7 @@ class TableImpl final : public Table {
   KeyedRows store_;
   std::unique_ptr<History> history_;  // null = the schema asks for none
   mutable LeasePool<Scratch> scratch_;
+  std::unique_ptr<LiveTable> live_;  // null: not in a folder. Last: its thread ends first.
 };
 
 // Columns of one batch in a section and back; decode checks every size and offset.

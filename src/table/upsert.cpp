@@ -160,10 +160,6 @@ Status TableImpl::check_group(const Input& in, uint32_t group, int64_t rows) con
   return {};
 }
 
-Status TableImpl::upsert(const Batch& batch, UpsertStats* stats, int64_t clock_us) {
-  return upsert_rows(batch, Into::kBoth, clock_us, stats);
-}
-
 Status TableImpl::upsert_rows(const Batch& batch, Into into, int64_t clock_us, UpsertStats* stats) {
   Input in;
   in.into = into;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <filesystem>
 
 namespace gyr::test {
 
@@ -179,10 +180,7 @@ World::World(uint32_t threads, bool hook) : threads_(threads), hook_(hook) {
   EXPECT_NE(mkdtemp(folder_.data()), nullptr) << folder_;
 }
 
-World::~World() {
-  for (const std::string& name : files()) unlink(path(name).c_str());
-  rmdir(folder_.c_str());
-}
+World::~World() { std::filesystem::remove_all(folder_); }
 
 World& World::of(const Fault& f) {
   auto& world = worlds()[{f.threads(), f.hook()}];

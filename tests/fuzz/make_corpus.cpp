@@ -13,6 +13,7 @@
 #include "device/backend.h"
 #include "io/container.h"
 #include "table/table.h"
+#include "table/log_format.h"
 #include "tests/support/files.h"
 #include "workflow/workflow.h"
 
@@ -274,6 +275,46 @@ void arrow() {
 
 }  // namespace
 
+// A log of three changes, and what its records hold.
+void logs() {
+  Batch b;
+  b.rows = 2;
+  b.add("id", GYR_DTYPE_INT64, false).ints = {1, 2};
+  b.add("ts", GYR_DTYPE_TIMESTAMP, false).ints = {5, 6};
+  b.add("a", GYR_DTYPE_INT64, false).ints = {-3, 4};
+  Column& f = b.add("f", GYR_DTYPE_FLOAT64, false);
+  f.push_float(0.5), f.push_null_row();
+  Column& s = b.add("s", GYR_DTYPE_STRING, false);
+  s.push_string("x"), s.push_string(std::string(5000, 'y'));
+  Column& l = b.add("l", GYR_DTYPE_STRING, true);
+  l.push_string("one"), l.push_null_leaf(), l.end_list(), l.push_null_row();
+  int64_t ids[] = {2, 9};
+  std::vector<std::unique_ptr<LogRecord>> records;
+  records.push_back(std::move(*encode_upsert(b)));  // lz4
+  Column& texts = b.columns[4];
+  texts.reset(GYR_DTYPE_STRING, false);
+  texts.push_string(""), texts.push_null_leaf();
+  records.push_back(std::move(*encode_upsert(b)));
+  records.back()->header.rows = 1;  // the second row did not go in
+  records.push_back(std::move(*encode_delete({GYR_DTYPE_INT64, ids, nullptr, 2})));
+  uint8_t header[kSegmentHeader];
+  write_segment_header(7, 1, &header);
+  std::string segment(reinterpret_cast<char*>(header), sizeof header);
+  for (size_t i = 0; i < records.size(); i++) {
+    LogRecord& r = *records[i];
+    r.header.lsn = i + 1, r.header.durable = i, r.header.time_us = 1'700'000'000'000'000;
+    r.seal(7);
+    std::string payload = text_of(r.payload), sizes(reinterpret_cast<char*>(&r.header.rows), 8);
+    char flags = char(2 | (r.header.type == LogType::kDelete ? 4 : 0) | (r.header.codec ? 8 : 0));
+    put("log", "payload_" + std::to_string(i), flags, sizes + payload);
+    segment.append(reinterpret_cast<char*>(&r.header), sizeof r.header).append(payload);
+    segment.resize(align_up(segment.size(), 8));
+    if (i == 1) put("log", "torn", '\1', segment.substr(0, segment.size() - 9) + std::string(40, '\0'));
+  }
+  put("log", "segment", '\0', segment);
+  put("log", "reserved", '\1', segment + std::string(512, '\0'));
+}
+
 int main(int argc, char** argv) {
   if (argc != 3) {
     std::fprintf(stderr, "usage: make_corpus GOLDEN_FOLDER CORPUS_FOLDER\n");
@@ -287,5 +328,6 @@ int main(int argc, char** argv) {
   devices();
   options();
   arrow();
+  logs();
   return 0;
 }

@@ -63,6 +63,15 @@ static void look(state* s) {
   s->files = open_files();
 }
 
+/* A table in a folder has its lock and its log open, from its first call to its last. */
+static int opens_files(int function) {
+  static const char* const kCalls[] = {"gyr_table_open_live", "gyr_table_upsert_row", "gyr_table_checkpoint",
+                                       "gyr_table_flush", "gyr_table_destroy"};
+  for (size_t i = 0; function >= 0 && i < sizeof kCalls / sizeof *kCalls; i++)
+    if (!strcmp(kFunctionNames[function], kCalls[i])) return 1;
+  return 0;
+}
+
 static void compare(int function, const state* was, const state* is) {
   /* Over the whole run the host's own arithmetic raises flags too: the modes count. */
   unsigned counts = function < 0 ? ~0x3fu : ~0u;
@@ -77,7 +86,7 @@ static void compare(int function, const state* was, const state* is) {
   if (was->environment != is->environment) complain(function, "environment changed");
   if (strcmp(was->folder, is->folder)) complain(function, "working directory changed");
   if (was->mask != is->mask) complain(function, "umask changed");
-  if (was->files != is->files) complain(function, "open files changed");
+  if (was->files != is->files && !opens_files(function)) complain(function, "open files changed");
 }
 
 static void before(int function) {

@@ -150,7 +150,12 @@ const char* make_folder(char* buffer, size_t size) {
 void remove_folder(const char* path) {
   DIR* dir = opendir(path);
   if (!dir) return;
-  for (struct dirent* entry; (entry = readdir(dir));) unlinkat(dirfd(dir), entry->d_name, 0);
+  for (struct dirent* entry; (entry = readdir(dir));) {
+    if (unlinkat(dirfd(dir), entry->d_name, 0) == 0 || entry->d_name[0] == '.') continue;
+    char inner[1024]; /* a table's folder */
+    snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
+    remove_folder(inner);
+  }
   closedir(dir);
   rmdir(path);
 }

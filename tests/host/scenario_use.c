@@ -187,6 +187,38 @@ static void use_history(scenario* s) {
   s->g->table_destroy(past);
 }
 
+/* A table that outlives its process, opened, changed and opened again. */
+static void use_live_table(scenario* s) {
+  char path[512];
+  static const char kSchema[] =
+      "{\"name\":\"live\",\"key\":\"id\",\"columns\":[{\"name\":\"v\",\"dtype\":\"float32\"}]}";
+  gyr_table_log_options options = {
+      .struct_size = sizeof options, .durability = GYR_DURABILITY_SYNC, .segment_bytes = 1 << 16};
+  gyr_table* table = NULL;
+  int64_t id = 7;
+  gyr_keys key = {sizeof key, GYR_DTYPE_INT64, 1, &id, NULL};
+  const char* names[1] = {"v"};
+  gyr_value value = {.dtype = GYR_DTYPE_FLOAT64, .f = 2.5};
+  scenario_path(s, "live", path);
+  for (int round = 0; round < 2; round++) {
+    CALL(table_open_live(s->h.runtime, path, kSchema, &options, s->h.task, &table, &s->err));
+    CALL(table_upsert_row(table, &key, 0, names, &value, 1, NULL, &s->err));
+    CALL(table_flush(table, &s->err));
+    gyr_table_log_info info = {.struct_size = sizeof info};
+    CALL(table_get_log_info(table, &info, &s->err));
+    EXPECT(info.last_lsn >= 1 && info.durable_lsn == info.last_lsn && !info.failed);
+    if (round == 0) CALL(table_checkpoint(table, s->h.task, &s->err));
+    s->g->table_destroy(table);
+  }
+  CALL(table_open_live(s->h.runtime, path, NULL, NULL, NULL, &table, &s->err));
+  gyr_table_info rows = {.struct_size = sizeof rows};
+  CALL(table_get_info(table, &rows, &s->err));
+  EXPECT(rows.rows == 1 && rows.columns == 1);
+  s->g->table_destroy(table);
+  REFUSED(GYR_E_INVALID_STATE, table_checkpoint(s->h.table, NULL, &s->err));
+  REFUSED(GYR_E_INVALID_STATE, table_flush(s->h.table, &s->err));
+}
+
 static void use_cache(scenario* s, gyr_cache* cache) {
   int64_t keys[3] = {1, 2, 3}, bags[3] = {0, 2, 3};
   float rows[3 * kDim], out[3 * kDim];
@@ -364,6 +396,7 @@ void scenario_use(scenario* s) {
   if (!s->h.bundle || !s->h.monitor) return; /* scenario_open has said why */
   use_facts(s);
   use_table(s);
+  use_live_table(s);
   use_plan(s);
   use_history(s);
   use_cache(s, s->h.cache);

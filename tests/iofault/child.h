@@ -2,11 +2,13 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdint>
+#include <utility>
 
 namespace gyr::test {
 
@@ -27,5 +29,37 @@ inline int wait_child(pid_t pid) {
   }
   return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
+
+// What a writer tells before it is killed, through a pipe: the version it starts from, then each one it has saved.
+class Reports {
+ public:
+  Reports() { EXPECT_EQ(pipe(fds_), 0); }
+  ~Reports() {
+    for (int fd : fds_) close(fd);
+  }
+  Reports(const Reports&) = delete;
+  void say(int64_t version) const {
+    if (write(fds_[1], &version, sizeof version) != sizeof version) _exit(4);
+  }
+  // Waits until the child has said anything at all.
+  bool heard() const {
+    pollfd p = {fds_[0], POLLIN, 0};
+    return poll(&p, 1, 60'000) == 1;
+  }
+  // Every word, when everybody who could speak is dead.
+  template <class Use>
+  void all(Use&& use) {
+    close(std::exchange(fds_[1], -1));
+    for (int64_t v; read(fds_[0], &v, sizeof v) == sizeof v;) use(v);
+  }
+  // The last word, when everybody who could speak is dead; `otherwise` when there was none.
+  int64_t last(int64_t otherwise) {
+    all([&](int64_t v) { otherwise = v; });
+    return otherwise;
+  }
+
+ private:
+  int fds_[2] = {-1, -1};
+};
 
 }  // namespace gyr::test

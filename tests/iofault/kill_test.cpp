@@ -3,8 +3,6 @@
 //
 // GYR_KILL_SECONDS is the time of each test, 2 by default:
 //   GYR_KILL_SECONDS=600 build/dev/tests/test_iofault --gtest_filter='Kill*'
-#include <poll.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -22,33 +20,6 @@ double seconds() {
   const char* text = std::getenv("GYR_KILL_SECONDS");
   return text ? std::max(1.0, std::atof(text)) : 2;
 }
-
-// What a writer tells before it is killed, through a pipe: the version it starts from, then each one it has saved.
-class Reports {
- public:
-  Reports() { EXPECT_EQ(pipe(fds_), 0); }
-  ~Reports() {
-    for (int fd : fds_) close(fd);
-  }
-  Reports(const Reports&) = delete;
-  void say(int64_t version) const {
-    if (write(fds_[1], &version, sizeof version) != sizeof version) _exit(4);
-  }
-  // Waits until the child has said anything at all.
-  bool heard() const {
-    pollfd p = {fds_[0], POLLIN, 0};
-    return poll(&p, 1, 60'000) == 1;
-  }
-  // The last word, when everybody who could speak is dead; `otherwise` when there was none.
-  int64_t last(int64_t otherwise) {
-    close(std::exchange(fds_[1], -1));
-    for (int64_t v; read(fds_[0], &v, sizeof v) == sizeof v;) otherwise = v;
-    return otherwise;
-  }
-
- private:
-  int fds_[2] = {-1, -1};
-};
 
 constexpr int kDim = 24, kRows = 600;
 

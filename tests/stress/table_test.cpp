@@ -1,6 +1,8 @@
 // A table under everything at once. Each write has a version of its own, told by every column of the row and by its
 // event time: a row whose columns disagree was torn.
 #include <cstdio>
+#include <filesystem>
+#include <utility>
 
 #include "tests/stress/rows.h"
 
@@ -301,6 +303,81 @@ TEST_F(TableStress, RowsAreWholeAndNeverGoBack) {
     gyr_task_destroy(task);
   });
   hammer.run();
+}
+
+// The same on a table in a folder, with its log's thread: what was answered last is there when it is opened again.
+class LiveTableStress : public TableStress {
+ protected:
+  LiveTableStress() : folder(temp_path("live")) {
+    std::filesystem::remove_all(folder);
+    gyr_table_destroy(table);
+    for (int64_t key = 0; key < kKeys; key++) floor[key] = 0;
+    open(&table);
+    for (int64_t key = kKept; key < kKeys; key++) upsert_rows({key});
+  }
+  ~LiveTableStress() override {
+    gyr_table_destroy(std::exchange(table, nullptr));
+    std::filesystem::remove_all(folder);
+  }
+  void open(gyr_table** out) {
+    gyr_table_log_options o{};
+    o.struct_size = sizeof o;
+    o.flush_interval_us = 500;
+    o.segment_bytes = 1 << 16;
+    o.queue_bytes = 1 << 15;
+    Error err;
+    MUST_OK(err, CALL(gyr_table_open_live)(runtime, folder.c_str(), kSchema, &o, nullptr, out, &err));
+  }
+  const std::string folder;
+};
+
+TEST_F(LiveTableStress, ChangesCheckpointsAndFlushesAtOnce) {
+  Hammer hammer;
+  hammer.operation(8, [&](Worker& w) { upsert_row(w); });
+  hammer.operation(4, [&](Worker& w) {
+    std::vector<int64_t> ids;
+    for (int64_t id = int64_t(w.below(20)); id < kKeys; id += 1 + int64_t(w.below(20))) ids.push_back(id);
+    upsert_rows(ids);
+  });
+  hammer.operation(4, [&](Worker& w) {
+    std::vector<int64_t> ids{int64_t(w.below(kKept)), int64_t(w.below(kKept))};
+    gyr_keys keys = keys_of(ids);
+    Error err;
+    MUST_OK(err, CALL(gyr_table_delete)(table, &keys, nullptr, &err));
+  });
+  hammer.operation(8, [&](Worker& w) { get(w); });
+  hammer.operation(2, [&](Worker&) {
+    Error err;
+    MUST_OK(err, CALL(gyr_table_flush)(table, &err));
+  });
+  hammer.operation(1, [&](Worker&) {
+    Error err;
+    MUST_OK(err, CALL(gyr_table_checkpoint)(table, nullptr, &err));
+  });
+  hammer.operation(4, [&](Worker&) {
+    gyr_table_log_info info{};
+    info.struct_size = sizeof info;
+    Error err;
+    MUST_OK(err, CALL(gyr_table_get_log_info)(table, &info, &err));
+    MUST(info.durable_lsn <= info.last_lsn && info.snapshot_lsn <= info.last_lsn && !info.failed);
+  });
+  hammer.operation(1, [&](Worker& w) {  // others come and go
+    gyr_table* other = nullptr;
+    std::string path = w.path("live");
+    Error err;
+    MUST_OK(err, CALL(gyr_table_open_live)(runtime, path.c_str(), kSchema, nullptr, nullptr, &other, &err));
+    std::vector<int64_t> ids{1};
+    gyr_keys key = keys_of(ids);
+    MUST_OK(err, CALL(gyr_table_upsert_row)(other, &key, 1, nullptr, nullptr, 0, nullptr, &err));
+    CALL(gyr_table_destroy)(other);
+    std::filesystem::remove_all(path);
+  });
+  hammer.run();
+  gyr_table_destroy(std::exchange(table, nullptr));
+  open(&table);
+  check_export(table);
+  Worker w{0, std::mt19937_64(1)};
+  for (int i = 0; i < 50; i++) get(w);  // never before what was answered
 }
 
 }  // namespace

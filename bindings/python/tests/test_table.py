@@ -214,3 +214,33 @@ def test_sweep_and_estimate(runtime):
     many = gyr.Table(schema, runtime)
     many.upsert({"id": np.arange(100_000), "v": np.arange(100_000)})
     assert abs(gyr.Table.estimate(schema, 100_000) / many.info()["bytes"] - 1) < 0.15
+
+
+@pytest.mark.parametrize("durability", ["async", "sync", "none"])
+def test_a_table_in_a_folder_comes_back(tmp_path, runtime, durability):
+    folder, data = tmp_path / "users", rows(np.random.default_rng(5), 60)
+    with pytest.raises(gyr.Error, match="does not exist"):
+        gyr.Table.open_live(folder, runtime=runtime)
+    table = gyr.Table.open_live(folder, SCHEMA, durability, runtime=runtime)
+    with pytest.raises(gyr.Error, match="lock"):
+        gyr.Table.open_live(folder, runtime=runtime)
+    table.upsert(arrow(data))
+    table.delete([data[0]["user_id"]])
+    before = table.export().read_all()
+    if durability == "none":
+        with pytest.raises(gyr.Error, match="checkpoint"):
+            table.flush()
+        table.checkpoint()
+    else:
+        table.flush()
+        info = table.log_info()
+        assert info["durable_lsn"] == info["last_lsn"] == 2 and info["files"] == 1 and not info["failed"]
+    table.close()
+    more = {**SCHEMA, "columns": SCHEMA["columns"] + [{"name": "new", "dtype": "int8"}]}
+    table = gyr.Table.open_live(folder, more, durability, runtime=runtime)
+    after = table.export().read_all()
+    assert after.drop_columns(["new"]).equals(before) and after["new"].null_count == len(before)
+    table.checkpoint()
+    assert table.log_info()["bytes"] == 0
+    with pytest.raises(ValueError, match="durability"):
+        gyr.Table.open_live(folder, durability="maybe", runtime=runtime)

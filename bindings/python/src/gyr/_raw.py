@@ -85,6 +85,11 @@ GYR_SIDE_ITEM = 2
 
 GYR_AS_OF_UNKNOWN_TOO = 1
 
+# gyr_durability
+GYR_DURABILITY_ASYNC = 0
+GYR_DURABILITY_SYNC = 1
+GYR_DURABILITY_NONE = 2
+
 GYR_PUBLISH_CARRY_ROWS = 1
 
 # gyr_cache_keys
@@ -201,6 +206,14 @@ class gyr_get_destination(Structure):
 
 class gyr_table_info(Structure):
     "Facts about a table."
+
+
+class gyr_table_log_options(Structure):
+    "How a table in a folder is kept."
+
+
+class gyr_table_log_info(Structure):
+    "How the log of a table in a folder stands. Changes are numbered from 1."
 
 
 class gyr_cache_options(Structure):
@@ -438,6 +451,23 @@ gyr_table_info._fields_ = [
     ("bytes", c_uint64),
     ("versions", c_uint64),
 ]
+gyr_table_log_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("durability", c_int32),
+    ("flush_interval_us", c_uint64),
+    ("segment_bytes", c_uint64),
+    ("queue_bytes", c_uint64),
+]
+gyr_table_log_info._fields_ = [
+    ("struct_size", c_uint32),
+    ("durability", c_int32),
+    ("last_lsn", c_uint64),
+    ("durable_lsn", c_uint64),
+    ("snapshot_lsn", c_uint64),
+    ("bytes", c_uint64),
+    ("files", c_uint32),
+    ("failed", c_uint32),
+]
 gyr_cache_options._fields_ = [
     ("struct_size", c_uint32),
     ("dim", c_uint32),
@@ -521,7 +551,7 @@ gyr_recommend_args._fields_ = [
     ("workspace", c_void_p),
 ]
 
-STRUCTS = (gyr_error, gyr_str, ArrowSchema, ArrowArray, ArrowArrayStream, gyr_keys, gyr_value, gyr_allocator, gyr_log_record, gyr_logger, gyr_executor, gyr_runtime_options, gyr_runtime_info, gyr_task_progress, gyr_index_options, gyr_search_args, gyr_index_info, gyr_upsert_stats, gyr_table_column, gyr_as_of_options, gyr_get_column, gyr_get_destination, gyr_table_info, gyr_cache_options, gyr_cache_info, gyr_device_info, gyr_ranking_args, gyr_ranking_metrics, gyr_stage_trace, gyr_recommend_args,)
+STRUCTS = (gyr_error, gyr_str, ArrowSchema, ArrowArray, ArrowArrayStream, gyr_keys, gyr_value, gyr_allocator, gyr_log_record, gyr_logger, gyr_executor, gyr_runtime_options, gyr_runtime_info, gyr_task_progress, gyr_index_options, gyr_search_args, gyr_index_info, gyr_upsert_stats, gyr_table_column, gyr_as_of_options, gyr_get_column, gyr_get_destination, gyr_table_info, gyr_table_log_options, gyr_table_log_info, gyr_cache_options, gyr_cache_info, gyr_device_info, gyr_ranking_args, gyr_ranking_metrics, gyr_stage_trace, gyr_recommend_args,)
 
 # name: (result, arguments, names of the arguments)
 FUNCTIONS = {
@@ -592,16 +622,20 @@ FUNCTIONS = {
     "gyr_runtime_get_info": (c_int32, [c_void_p, POINTER(gyr_runtime_info), POINTER(gyr_error)], "runtime info err"),
     "gyr_status_name": (c_char_p, [c_int32], "status"),
     "gyr_struct_size": (c_uint64, [c_char_p], "name"),
+    "gyr_table_checkpoint": (c_int32, [c_void_p, c_void_p, POINTER(gyr_error)], "table task err"),
     "gyr_table_create": (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(gyr_error)], "runtime schema_json out err"),
     "gyr_table_delete": (c_int32, [c_void_p, POINTER(gyr_keys), c_void_p, POINTER(gyr_error)], "table keys deleted err"),
     "gyr_table_destroy": (None, [c_void_p], "table"),
     "gyr_table_estimate": (c_int32, [c_char_p, c_uint64, c_uint64, c_uint64, c_void_p, POINTER(gyr_error)], "schema_json rows variable_bytes versions bytes err"),
     "gyr_table_export": (c_int32, [c_void_p, POINTER(ArrowArrayStream), POINTER(gyr_error)], "table out err"),
     "gyr_table_export_as_of": (c_int32, [c_void_p, POINTER(ArrowArrayStream), POINTER(gyr_as_of_options), POINTER(ArrowArrayStream), POINTER(gyr_error)], "table labels options out err"),
+    "gyr_table_flush": (c_int32, [c_void_p, POINTER(gyr_error)], "table err"),
     "gyr_table_get": (c_int32, [c_void_p, POINTER(gyr_keys), c_int64, POINTER(gyr_table_column), c_uint64, POINTER(gyr_error)], "table keys now_us columns n err"),
     "gyr_table_get_as_of": (c_int32, [c_void_p, POINTER(gyr_keys), c_void_p, c_uint32, POINTER(gyr_table_column), c_uint64, POINTER(gyr_error)], "table keys times_us flags columns n err"),
     "gyr_table_get_info": (c_int32, [c_void_p, POINTER(gyr_table_info), POINTER(gyr_error)], "table out err"),
+    "gyr_table_get_log_info": (c_int32, [c_void_p, POINTER(gyr_table_log_info), POINTER(gyr_error)], "table out err"),
     "gyr_table_open": (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(gyr_error)], "runtime path out err"),
+    "gyr_table_open_live": (c_int32, [c_void_p, c_char_p, c_char_p, POINTER(gyr_table_log_options), c_void_p, c_void_p, POINTER(gyr_error)], "runtime folder schema_json options task out err"),
     "gyr_table_save": (c_int32, [c_void_p, c_char_p, POINTER(gyr_error)], "table path err"),
     "gyr_table_sweep": (c_int32, [c_void_p, c_int64, c_uint64, c_void_p, c_void_p, POINTER(gyr_error)], "table now_us max_rows cursor removed err"),
     "gyr_table_upsert": (c_int32, [c_void_p, POINTER(ArrowArrayStream), POINTER(gyr_upsert_stats), c_void_p, POINTER(gyr_error)], "table stream stats task err"),

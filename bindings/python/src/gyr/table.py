@@ -17,6 +17,8 @@ from .workflow import spec_bytes
 PRESENT, NULL, MISSING = raw.GYR_VALUE_PRESENT, raw.GYR_VALUE_NULL, raw.GYR_VALUE_MISSING
 EXPIRED, DEFAULT = raw.GYR_VALUE_EXPIRED, raw.GYR_VALUE_DEFAULT
 
+_DURABILITY = {"async": raw.GYR_DURABILITY_ASYNC, "sync": raw.GYR_DURABILITY_SYNC, "none": raw.GYR_DURABILITY_NONE}
+
 
 class Rows(NamedTuple):
     """What get() returns: one row per key, null where a value is not present, and why, per column."""
@@ -109,6 +111,34 @@ class Table(Handle):
     @classmethod
     def open(cls, path: str | os.PathLike[str], runtime: Runtime | None = None) -> Table:
         return cls._adopt(make(lib.gyr_table_open, runtime_handle(runtime), path_bytes(path)))
+
+    @classmethod
+    def open_live(cls, folder: str | os.PathLike[str], schema: dict[str, Any] | str | None = None,
+                  durability: str = "async", flush_interval_us: int = 0, segment_bytes: int = 0, queue_bytes: int = 0,
+                  runtime: Runtime | None = None, task: Task | None = None) -> Table:
+        """The table that lives in a folder; made there when a schema is given and there is none. `durability` is
+        "async", "sync" or "none" (docs/table.md)."""
+        if durability not in _DURABILITY:
+            raise ValueError(f"durability is {durability!r}; expected one of {sorted(_DURABILITY)}")
+        options = struct(raw.gyr_table_log_options, durability=_DURABILITY[durability],
+                         flush_interval_us=flush_interval_us, segment_bytes=segment_bytes, queue_bytes=queue_bytes)
+        return cls._adopt(make(lib.gyr_table_open_live, runtime_handle(runtime), path_bytes(folder),
+                               None if schema is None else spec_bytes(schema), ctypes.byref(options),
+                               task_handle(task)))
+
+    def checkpoint(self, task: Task | None = None) -> None:
+        """Saves a snapshot of a table in a folder and removes the log before it."""
+        call(lib.gyr_table_checkpoint, self._handle, task_handle(task))
+
+    def flush(self) -> None:
+        """Returns when every change made before is on disk."""
+        call(lib.gyr_table_flush, self._handle)
+
+    def log_info(self) -> dict[str, int]:
+        """last_lsn, durable_lsn, snapshot_lsn, bytes, files, failed, durability."""
+        info = struct(raw.gyr_table_log_info)
+        call(lib.gyr_table_get_log_info, self._handle, ctypes.byref(info))
+        return as_dict(info)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         call(lib.gyr_table_save, self._handle, path_bytes(path))
