@@ -12,7 +12,7 @@ constexpr uint64_t kHuge = uint64_t(2) << 20;
 void HashedRows::scan(uint64_t* cursor, size_t max_rows, std::vector<CachedRow>* out) const {
   std::vector<StoredRow> found;
   store_.scan(cursor, max_rows, &found);
-  for (auto& row : found) out->push_back({row.key_int(), row.payload});
+  for (auto& row : found) out->push_back({row.key_int(), row.payload, row.mark});
 }
 
 size_t DenseRows::refs_align(uint64_t capacity) { return capacity * sizeof(refs_[0]) >= kHuge ? kHuge : 64; }
@@ -44,8 +44,12 @@ uint64_t DenseRows::make_row(int64_t key) {
   return arena_.allocate(stripe, row_bytes_);
 }
 
-void DenseRows::publish(int64_t key, uint64_t fresh) {
-  uint64_t old = refs_[key].exchange(fresh, std::memory_order_acq_rel);
+void DenseRows::publish(int64_t key, uint64_t fresh, bool replace) {
+  uint64_t old = 0;
+  if (replace)
+    old = refs_[key].exchange(fresh, std::memory_order_acq_rel);
+  else if (!refs_[key].compare_exchange_strong(old, fresh, std::memory_order_acq_rel))
+    return retire(fresh);  // another writer was faster
   if (old)
     retire(old);
   else
@@ -60,10 +64,22 @@ bool DenseRows::remove(int64_t key) {
   return true;
 }
 
+bool DenseRows::walk(Hand* hand, Met* out) {
+  for (uint64_t steps = 0; steps <= capacity_; steps++) {
+    uint64_t key = *hand % capacity_;
+    *hand = key + 1;
+    uint64_t ref = refs_[key].load(std::memory_order_relaxed);
+    if (!ref) continue;
+    *out = {int64_t(key), {&refs_[key], ref}};
+    return true;
+  }
+  return false;
+}
+
 void DenseRows::scan(uint64_t* cursor, size_t max_rows, std::vector<CachedRow>* out) const {
   for (; *cursor < capacity_ && out->size() < max_rows; ++*cursor) {
     uint64_t ref = refs_[*cursor].load(std::memory_order_acquire);
-    if (ref) out->push_back({int64_t(*cursor), RowArena::block(ref)});
+    if (ref) out->push_back({int64_t(*cursor), RowArena::block(ref), RowArena::mark(ref)});
   }
   if (*cursor >= capacity_) *cursor = KeyedRows::kScanEnd;
 }

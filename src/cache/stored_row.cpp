@@ -57,6 +57,28 @@ Status check_values(const float* values, uint64_t n, uint32_t dim, RowType type,
   return {};
 }
 
+bool is_sound(RowType type, const uint8_t* row, uint32_t dim) {
+  float f[2];
+  switch (type) {
+    case RowType::kFloat32:
+      for (uint32_t d = 0; d < dim; d++) {
+        std::memcpy(f, row + size_t(d) * sizeof f[0], sizeof f[0]);
+        if (!std::isfinite(f[0])) return false;
+      }
+      return true;
+    case RowType::kInt8:  // scale and bias
+      std::memcpy(f, row + kernels::int8_scale_at(dim), sizeof f);
+      return std::isfinite(std::abs(f[0]) * 128 + std::abs(f[1]));
+    default:
+      for (uint32_t d = 0; d < dim; d++) {
+        uint16_t v;
+        std::memcpy(&v, row + size_t(d) * sizeof v, sizeof v);
+        if (!std::isfinite(type == RowType::kFloat16 ? half_to_float(v) : bfloat_to_float(v))) return false;
+      }
+      return true;
+  }
+}
+
 void store_row(RowType type, const float* row, uint32_t dim, uint8_t* to) {
   switch (type) {
     case RowType::kFloat32:

@@ -71,7 +71,10 @@ GYR_API uint64_t gyr_struct_size(const char* name) noexcept {
   GYR_SIZE_OF(gyr_get_column);
   GYR_SIZE_OF(gyr_get_destination);
   GYR_SIZE_OF(gyr_table_info);
+  GYR_SIZE_OF(gyr_cache_tier);
+  GYR_SIZE_OF(gyr_cache_tiers);
   GYR_SIZE_OF(gyr_cache_options);
+  GYR_SIZE_OF(gyr_cache_delta);
   GYR_SIZE_OF(gyr_cache_info);
   GYR_SIZE_OF(gyr_index_options);
   GYR_SIZE_OF(gyr_search_args);

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <memory>
 
 #include "base/clock.h"
 #include "base/hash.h"
@@ -203,6 +204,15 @@ Result<File> File::open_read(const std::string& path) {
   return io_error("open", path);
 }
 
+Result<File> File::open_direct(const std::string& path) {
+  File file(path);
+  file.fd_ = system_call({FileOp::kOpen, path.c_str()}, [&](size_t) {
+    return above_stdio(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_DIRECT));
+  });
+  if (file.fd_ < 0) return io_error("open", path);
+  return file;
+}
+
 Result<File> File::create_new(const std::string& path, mode_t mode) {
   File file(path);
   file.fd_ = system_call({FileOp::kCreate, path.c_str()}, [&](size_t) {
@@ -366,8 +376,12 @@ Status make_folder(const std::string& path) {
   if (path.empty()) return fail(GYR_E_INVALID_ARGUMENT, "io", "the path is empty; name the folder");
   if (system_call({FileOp::kMakeFolder, path.c_str()}, [&](size_t) { return ::mkdir(path.c_str(), 0755); }) == 0)
     return {};
-  if (errno == EEXIST) return {};
-  return io_error("make the folder", path);
+  struct stat info;
+  if (errno != EEXIST) return io_error("make the folder", path);
+  if (system_call({FileOp::kLookUp, path.c_str()}, [&](size_t) { return ::stat(path.c_str(), &info); }) != 0)
+    return io_error("look up", path);
+  if (S_ISDIR(info.st_mode)) return {};
+  return fail(GYR_E_INVALID_ARGUMENT, "io", "'%s' exists and is no folder", path.c_str());
 }
 
 Result<std::vector<std::string>> list_folder(const std::string& path) {

@@ -25,6 +25,8 @@ class File {
   ~File();
 
   static Result<File> open_read(const std::string& path);
+  // Reads pass the page cache; offsets, sizes and memory must be multiples of 4096. Fails where that is not to be had.
+  static Result<File> open_direct(const std::string& path);
   // Fails with ALREADY_EXISTS when the path exists. `mode` is subject to the umask.
   static Result<File> create_new(const std::string& path, mode_t mode);
   // In `folder`, without a name: it goes when closed unless link() named it. `path` is what messages call it.

@@ -65,7 +65,7 @@ uint64_t RowArena::class_size(uint32_t c) {
 
 uint64_t RowArena::block_bytes(uint64_t ref) const {
   if (is_large(ref)) return *reinterpret_cast<const uint64_t*>(block(ref) - kLine);
-  return class_bytes(uint32_t(ref >> 48));
+  return class_bytes(size_number(ref));
 }
 
 uint64_t RowArena::block_bytes_of(uint64_t bytes, bool spread) {
@@ -133,7 +133,7 @@ void RowArena::free(uint32_t stripe, uint64_t ref) noexcept {
   }
   Stripe& mine = stripes_[stripe % kStripes];
   std::lock_guard lock(mine.mutex);
-  Blocks& blocks = mine.blocks[ref >> 48];
+  Blocks& blocks = mine.blocks[size_number(ref)];
   auto* free = new (p) Free{blocks.free};
   blocks.free = free;
   GYR_POISON(p + sizeof(Free), size - sizeof(Free));

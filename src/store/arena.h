@@ -2,7 +2,8 @@
 // next row of its size; chunks go back when the arena does. Memory taken stays within 2 % of what blocks need, once
 // there are more than a few megabytes of them.
 //
-// A block is named by a ref: 48 bits of address and the size's number above. Writers use one of kStripes locks each.
+// A block is named by a ref: 48 bits of address, the size's number in 8, and 8 that are nothing to the arena (marks).
+// Writers use one of kStripes locks each.
 #pragma once
 
 #include <atomic>
@@ -27,7 +28,9 @@ class RowArena {
   uint64_t allocate(uint32_t stripe, uint64_t bytes);
   void free(uint32_t stripe, uint64_t ref) noexcept;
   uint64_t block_bytes(uint64_t ref) const;
-  static bool is_large(uint64_t ref) { return ref >> 48 == kLarge; }
+  static bool is_large(uint64_t ref) { return size_number(ref) == kLarge; }
+  static constexpr uint32_t kMarkShift = 56;
+  static uint8_t mark(uint64_t ref) { return uint8_t(ref >> kMarkShift); }
 
   uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }  // taken from the memory resource
 
@@ -57,6 +60,7 @@ class RowArena {
   static uint64_t class_size(uint32_t c);
   uint32_t class_of(uint64_t bytes) const { return fixed_ ? 0 : size_class(bytes); }
   uint64_t class_bytes(uint32_t c) const { return fixed_ ? fixed_ : class_size(c); }
+  static uint32_t size_number(uint64_t ref) { return uint32_t(ref >> 48) & 0xff; }
   uint8_t* take(Blocks* blocks, uint64_t size);
   void cut_run(Blocks* blocks, uint64_t size);
   void add_chunk(uint64_t need);

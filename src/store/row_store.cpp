@@ -89,6 +89,50 @@ uint64_t KeyedRows::find_word(const Buckets& buckets, uint64_t at, uint64_t word
   return kEmpty;
 }
 
+// The same place, for a reader that marks what it reads; a mark is no part of what the store promises its readers.
+KeyedRows::Mark KeyedRows::find_mark(const Buckets& buckets, uint64_t at, uint64_t word) {
+  for (uint64_t steps = buckets.count; steps > 0; steps--, at = buckets.next(at)) {
+    const Bucket& b = buckets.at()[at];
+    for (uint32_t w = 0; w < Bucket::kWays; w++) {
+      if (b.word[w].load(std::memory_order_relaxed) != word) continue;
+      uint64_t ref = b.ref[w].load(std::memory_order_acquire);
+      if (ref > kErased && b.word[w].load(std::memory_order_relaxed) == word)
+        return {const_cast<std::atomic<uint64_t>*>(&b.ref[w]), ref};
+    }
+    if (!b.full()) break;
+  }
+  return {nullptr, kEmpty};
+}
+
+int KeyedRows::mark(const KeyRef& key) const {
+  auto guard = read();
+  const Buckets* buckets = shard_of(key.hash).buckets.load(std::memory_order_acquire);
+  Mark mark = find_mark(*buckets, buckets->home(key.hash, kShardBits), key.word);
+  return mark.at ? mark.value() : -1;
+}
+
+bool KeyedRows::walk(Hand* hand, Met* out) {
+  for (uint32_t shards = 0; shards <= kShards; shards++) {
+    Shard& shard = shards_[hand->shard];
+    Buckets* buckets = shard.buckets.load(std::memory_order_relaxed);
+    for (uint64_t& way = hand->way[hand->shard];; way = 0) {
+      for (; way < buckets->ways(); way++) {
+        Bucket& b = buckets->at()[way / Bucket::kWays];
+        auto& at = b.ref[way % Bucket::kWays];
+        uint64_t ref = at.load(std::memory_order_relaxed);
+        if (ref <= kErased) continue;
+        *out = {b.word[way % Bucket::kWays].load(std::memory_order_relaxed), {&at, ref}};
+        way++;
+        return true;
+      }
+      if (!hand->stays || shard.rows.load(std::memory_order_relaxed) == 0) break;
+    }
+    hand->way[hand->shard] = 0;
+    hand->shard = (hand->shard + 1) % kShards;
+  }
+  return false;
+}
+
 uint64_t KeyedRows::find_ref(const Buckets& buckets, uint64_t at, const KeyRef& key) const {
   if (!bytes_) return find_word(buckets, at, key.word);
   for (uint64_t steps = buckets.count; steps > 0; steps--, at = buckets.next(at)) {
@@ -250,7 +294,7 @@ void KeyedRows::collect(const Buckets& buckets, uint64_t from, uint64_t to, uint
       uint64_t word = b.word[w].load(std::memory_order_relaxed), hash = hash_of_word(word);
       uint64_t home = buckets.home(hash, kShardBits);
       if (home >= from && home < to && hash >= cursor)
-        out->push_back({hash, word, RowArena::block(ref), payload_of(ref)});
+        out->push_back({hash, word, RowArena::block(ref), payload_of(ref), RowArena::mark(ref)});
     }
     if (from + step + 1 >= to && !b.full()) return;
   }

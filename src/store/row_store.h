@@ -38,6 +38,7 @@ struct StoredRow {
   uint64_t word;
   const uint8_t* block;
   const uint8_t* payload;
+  uint8_t mark;
   int64_t key_int() const { return int64_t(word); }
   std::string_view key_text() const;
 };
@@ -72,7 +73,46 @@ class KeyedRows {
   // Calls use(first, m, const uint8_t* const* payloads) for keys[first, first + m) in order; null = no such row. `Key`
   // is int64_t or gyr_str, as the store's keys are.
   template <class Key, class Use>
-  void find(const Key* keys, size_t n, Use&& use) const;
+  void find(const Key* keys, size_t n, Use&& use) const {
+    find(keys, n, use, NoTouch());
+  }
+
+  // Marks: 8 bits of every row's, beside its ref (RowArena::mark), which the store keeps and gives no meaning to. A row
+  // is published with the mark in its NewRow's ref; readers may change it, see Mark.
+  struct Mark {
+    std::atomic<uint64_t>* at;
+    uint64_t ref;
+    uint8_t value() const { return RowArena::mark(ref); }
+    // Lost when the row is another one by now, or the mark was changed meanwhile.
+    void change(uint8_t to) const {
+      uint64_t expected = ref, bits = uint64_t(to) << RowArena::kMarkShift;
+      at->compare_exchange_strong(expected, (ref & ~kMarkBits) | bits, std::memory_order_relaxed);
+    }
+  };
+  // The same with touch(Mark, hash) for every row found; int keys.
+  template <class Key, class Use, class Touch>
+  void find(const Key* keys, size_t n, Use&& use, const Touch& touch) const;
+  // The key's mark, or -1 when there is no such row.
+  int mark(const KeyRef& key) const;
+
+  // A walk over rows in hash order, around and around: over all of them, or over one shard's while there are any. Every
+  // shard remembers how far it was walked. For the only writer.
+  struct Hand {
+    uint64_t way[kShards] = {};
+    uint32_t shard = 0;
+    bool stays = false;  // in the shard
+  };
+  static void seek(Hand* hand, uint64_t hash) {
+    hand->shard = uint32_t(hash >> (64 - kShardBits));
+    hand->stays = true;
+  }
+  static void walk_all(Hand* hand) { hand->stays = false; }
+  struct Met {
+    uint64_t word;
+    Mark mark;
+  };
+  // The next row; false when there is none.
+  bool walk(Hand* hand, Met* out);
 
   // An unpublished row; what merge functions return. No ref = none.
   struct NewRow {
@@ -157,6 +197,9 @@ class KeyedRows {
     uint64_t at;
   };
 
+  struct NoTouch {};
+  static constexpr uint64_t kMarkBits = uint64_t(0xff) << RowArena::kMarkShift;
+
   uint64_t hash_of(const void* data, size_t size) const {
     uint64_t h = hash_ ? hash_(data, size) : knobs::table_hash(hash64(data, size));
     return h == kScanEnd ? kScanEnd - 1 : h;  // the largest value is the scan's end
@@ -183,6 +226,7 @@ class KeyedRows {
   // The row's ref from bucket `at` on, or kEmpty. find_word(): of any row with the word.
   uint64_t find_ref(const Buckets& buckets, uint64_t at, const KeyRef& key) const;
   static uint64_t find_word(const Buckets& buckets, uint64_t at, uint64_t word);
+  static Mark find_mark(const Buckets& buckets, uint64_t at, uint64_t word);
   Spot locate(Shard& shard, const KeyRef& key) const;
   bool make_room(Shard& shard);
   void publish(Shard& shard, const Spot& spot, const KeyRef& key, uint64_t ref) noexcept;
@@ -205,8 +249,8 @@ class KeyedRows {
   mutable EpochDomain epochs_;  // last member: frees what is retired before the rest goes
 };
 
-template <class Key, class Use>
-void KeyedRows::find(const Key* keys, size_t n, Use&& use) const {
+template <class Key, class Use, class Touch>
+void KeyedRows::find(const Key* keys, size_t n, Use&& use, [[maybe_unused]] const Touch& touch) const {
   constexpr bool kInt = std::is_same_v<Key, int64_t>;
   constexpr size_t kWaves = 3;
   Probe probes[kWaves][kGroup];
@@ -232,7 +276,13 @@ void KeyedRows::find(const Key* keys, size_t n, Use&& use) const {
       uint64_t* ref = refs[g % kWaves];
       for (size_t i = 0, m = count(g); i < m; i++, p++, ref++) {
         // Byte keys: whoever has this hash; nearly always the one.
-        *ref = find_word(*p->buckets, p->at, p->key.word);
+        if constexpr (std::is_same_v<Touch, NoTouch>) {
+          *ref = find_word(*p->buckets, p->at, p->key.word);
+        } else {
+          Mark mark = find_mark(*p->buckets, p->at, p->key.word);
+          *ref = mark.ref;
+          if (mark.at) touch(mark, p->key.hash);
+        }
         const auto* block = RowArena::block(*ref);
         if (*ref != kEmpty)
           for (uint32_t b = 0; b < prefetch_bytes_; b += 64) __builtin_prefetch(block + b);

@@ -2,6 +2,8 @@
 #include <gyr/gyr.h>
 
 #include <cmath>
+#include <cstdio>
+#include <string>
 
 namespace {
 
@@ -64,3 +66,67 @@ TEST(CacheApi, LifeOfACache) {
 }
 
 }  // namespace
+
+namespace {
+
+struct Store {
+  int fetches = 0, closed = 0;
+  gyr_cache_tier tier() {
+    gyr_cache_tier t{};
+    t.struct_size = sizeof t;
+    t.user = reinterpret_cast<uintptr_t>(this);
+    t.fetch = [](uintptr_t user, const int64_t* keys, uint64_t n, void* rows, uint8_t* found, int64_t) -> gyr_status {
+      reinterpret_cast<Store*>(user)->fetches++;
+      for (uint64_t i = 0; i < n; i++) static_cast<float*>(rows)[i] = float(keys[i]), found[i] = GYR_TIER_FOUND;
+      return GYR_OK;
+    };
+    t.close = [](uintptr_t user) { reinterpret_cast<Store*>(user)->closed++; };
+    return t;
+  }
+};
+
+}  // namespace
+
+TEST(CacheTier, BelongsToTheCacheOnceThatIsMade) {
+  gyr_error err = GYR_ERROR_INIT;
+  gyr_runtime* runtime = nullptr;
+  ASSERT_EQ(gyr_runtime_create(nullptr, &runtime, &err), GYR_OK);
+  Store store;
+  gyr_cache_tier tier = store.tier();
+  gyr_cache_tiers tiers{};
+  tiers.struct_size = sizeof tiers;
+  tiers.below = &tier;
+  gyr_cache_options o{};
+  o.struct_size = sizeof o;
+  o.dim = 1;
+  o.tiers = &tiers;
+  gyr_cache *cache = nullptr, *none = nullptr, *opened = nullptr;
+  tiers.policy = 7;
+  EXPECT_EQ(gyr_cache_create(runtime, &o, &none, &err), GYR_E_INVALID_ARGUMENT);
+  tiers.policy = GYR_CACHE_LRU;
+  tiers.reserved = 1;
+  EXPECT_EQ(gyr_cache_create(runtime, &o, &none, &err), GYR_E_OPTIONS_TOO_NEW);
+  tiers.reserved = 0;
+  std::string path = ::testing::TempDir() + "gyr_capi_cache.gyr";
+  EXPECT_EQ(gyr_cache_open(runtime, path.c_str(), &tiers, &none, &err), GYR_E_NOT_FOUND) << err.message;
+  EXPECT_EQ(none, nullptr);
+  EXPECT_EQ(store.closed, 0);
+  ASSERT_EQ(gyr_cache_create(runtime, &o, &cache, &err), GYR_OK) << err.message;
+  int64_t key = 42;
+  float row = 0;
+  uint8_t status = 99;
+  ASSERT_EQ(gyr_cache_get(cache, &key, 1, &row, &status, &err), GYR_OK);
+  EXPECT_EQ(row, 42.0f);
+  EXPECT_EQ(status, GYR_VALUE_PRESENT);
+  EXPECT_EQ(store.fetches, 1);
+  ASSERT_EQ(gyr_cache_save(cache, path.c_str(), &err), GYR_OK) << err.message;
+  gyr_cache_destroy(cache);
+  EXPECT_EQ(store.closed, 1);
+  ASSERT_EQ(gyr_cache_open(runtime, path.c_str(), &tiers, &opened, &err), GYR_OK) << err.message;
+  ASSERT_EQ(gyr_cache_get(opened, &key, 1, &row, &status, &err), GYR_OK);
+  EXPECT_EQ(store.fetches, 1) << "the file has the row";
+  gyr_runtime_destroy(runtime);
+  gyr_cache_destroy(opened);
+  EXPECT_EQ(store.closed, 2);
+  std::remove(path.c_str());
+}

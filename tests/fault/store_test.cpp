@@ -108,6 +108,155 @@ FAULT_SCENARIO(gyr_cache_get_info) {
   EXPECT_EQ(info.rows, 3u);
 }
 
+gyr_status fetch_rows(uintptr_t, const int64_t* keys, uint64_t n, void* rows, uint8_t* found, int64_t) {
+  for (uint64_t i = 0; i < n; i++) {
+    static_cast<float*>(rows)[2 * i] = static_cast<float*>(rows)[2 * i + 1] = float(keys[i]);
+    found[i] = GYR_TIER_FOUND;
+  }
+  return GYR_OK;
+}
+gyr_cache_tier below() {
+  gyr_cache_tier t = {};
+  t.struct_size = sizeof t;
+  t.fetch = fetch_rows;
+  t.put = [](uintptr_t, const int64_t*, const void*, uint64_t) -> gyr_status { return GYR_OK; };
+  t.remove = [](uintptr_t, const int64_t*, uint64_t) -> gyr_status { return GYR_OK; };
+  return t;
+}
+gyr_cache_tiers tiers(const gyr_cache_tier* tier, uint64_t most = 50) {
+  gyr_cache_tiers t = {};
+  t.struct_size = sizeof t;
+  t.below = tier;
+  t.max_rows = most;
+  return t;
+}
+CacheHandle tiered(const Fault& f, gyr_cache_policy policy = GYR_CACHE_CLOCK) {
+  gyr_cache_tier tier = below();
+  gyr_cache_tiers t = tiers(&tier);
+  t.policy = policy;
+  gyr_cache_options o = {};
+  o.struct_size = sizeof o;
+  o.dim = 2;
+  o.tiers = &t;
+  CacheHandle c;
+  GYR_SETUP(gyr_cache_create(World::of(f).runtime(), &o, c.out(), err));
+  return c;
+}
+
+FAULT_VARIANT(gyr_cache_create, tiered) {
+  gyr_runtime* runtime = World::of(f).runtime();
+  gyr_cache_tier tier = below();
+  gyr_cache_tiers t = tiers(&tier);
+  t.policy = GYR_CACHE_TINYLFU;
+  gyr_cache_options o = {};
+  o.struct_size = sizeof o;
+  o.dim = 2;
+  o.tiers = &t;
+  CacheHandle c;
+  f.call([&](gyr_error* err) { return gyr_cache_create(runtime, &o, c.out(), err); }, c.out());
+  EXPECT_EQ(first_of(c, 7), 7);
+}
+
+FAULT_VARIANT(gyr_cache_get, tiered) {
+  CacheHandle c = tiered(f, GYR_CACHE_TINYLFU);
+  std::vector<int64_t> keys;
+  for (int64_t i = 0; i < 80; i++) keys.push_back(i);
+  std::vector<float> out(160);
+  f.call([&](gyr_error* err) { return gyr_cache_get(c, keys.data(), keys.size(), out.data(), nullptr, err); });
+  for (size_t i = 0; i < keys.size(); i++) EXPECT_EQ(out[2 * i], float(i));
+  EXPECT_LE(rows_in(c), 50u);
+  EXPECT_EQ(first_of(c, 999), 999);
+}
+
+FAULT_VARIANT(gyr_cache_pool, tiered) {
+  CacheHandle c = tiered(f);
+  const int64_t offsets[] = {0, 2, 3};
+  float out[4] = {};
+  f.call([&](gyr_error* err) { return gyr_cache_pool(c, kKeys, offsets, 2, GYR_POOLING_SUM, out, nullptr, err); });
+  EXPECT_EQ(std::vector<float>(out, out + 4), (std::vector<float>{30, 30, 30, 30}));
+}
+
+FAULT_VARIANT(gyr_cache_put, tiered) {
+  CacheHandle c = tiered(f);
+  f.call([&](gyr_error* err) { return gyr_cache_put(c, kKeys, kRows, 3, err); });
+  EXPECT_EQ(first_of(c, 20), 3);
+}
+
+FAULT_VARIANT(gyr_cache_remove, tiered) {
+  CacheHandle c = tiered(f);
+  GYR_SETUP(gyr_cache_put(c, kKeys, kRows, 3, err));
+  f.call([&](gyr_error* err) { return gyr_cache_remove(c, kKeys, 3, nullptr, err); });
+  EXPECT_EQ(rows_in(c), 0u);
+}
+
+FAULT_SCENARIO(gyr_cache_apply) {
+  CacheHandle c = cache_of(f);
+  const int64_t gone = 30;
+  gyr_cache_delta d = {};
+  d.struct_size = sizeof d;
+  d.source = "a stream with a name that needs memory of its own";
+  d.offset = 4;
+  d.keys = kKeys;
+  d.rows = kRows + 2;
+  d.n = 2;
+  d.removed = &gone;
+  d.n_removed = 1;
+  uint32_t applied = 9;
+  f.call([&](gyr_error* err) { return gyr_cache_apply(c, &d, &applied, err); }, &applied);
+  EXPECT_EQ(applied, 1u);
+  EXPECT_EQ(rows_in(c), 2u);
+  EXPECT_EQ(first_of(c, 10), 3);
+}
+
+FAULT_SCENARIO(gyr_cache_get_offset) {
+  CacheHandle c = cache_of(f);
+  gyr_cache_delta d = {};
+  d.struct_size = sizeof d;
+  d.source = "s";
+  d.offset = 4;
+  GYR_SETUP(gyr_cache_apply(c, &d, nullptr, err));
+  uint64_t offset = 0;
+  f.call([&](gyr_error* err) { return gyr_cache_get_offset(c, "s", &offset, err); }, &offset);
+  EXPECT_EQ(offset, 4u);
+}
+
+FAULT_SCENARIO(gyr_cache_publish) {
+  CacheHandle c = cache_of(f), aside = cache_of(f, false);
+  f.call([&](gyr_error* err) { return gyr_cache_publish(c, aside, err); });
+  EXPECT_EQ(rows_in(c), 0u);
+  EXPECT_EQ(rows_in(aside), 3u);
+}
+
+FAULT_SCENARIO(gyr_cache_warm) {
+  CacheHandle c = tiered(f);
+  uint64_t loaded = 99;
+  f.call([&](gyr_error* err) { return gyr_cache_warm(c, kKeys, 3, &loaded, nullptr, err); }, &loaded);
+  EXPECT_LE(rows_in(c), 3u);  // a row that there was no memory for did not stay
+  EXPECT_EQ(first_of(c, 30), 30);
+}
+
+FAULT_SCENARIO(gyr_cache_save) {
+  World& w = World::of(f);
+  CacheHandle c = tiered(f), opened;
+  GYR_SETUP(gyr_cache_put(c, kKeys, kRows, 3, err));
+  std::string path = w.path("cache.gyr");
+  f.call([&](gyr_error* err) { return gyr_cache_save(c, path.c_str(), err); });
+  GYR_SETUP(gyr_cache_open(w.runtime(), path.c_str(), nullptr, opened.out(), err));
+  EXPECT_EQ(first_of(opened, 20), 3);
+}
+
+FAULT_SCENARIO(gyr_cache_open) {
+  World& w = World::of(f);
+  std::string path = w.path("cache.gyr");
+  GYR_SETUP(gyr_cache_save(cache_of(f), path.c_str(), err));
+  gyr_runtime* runtime = w.runtime();
+  gyr_cache_tier tier = below();
+  gyr_cache_tiers t = tiers(&tier);
+  CacheHandle opened;
+  f.call([&](gyr_error* err) { return gyr_cache_open(runtime, path.c_str(), &t, opened.out(), err); }, opened.out());
+  EXPECT_EQ(first_of(opened, 20), 3);
+}
+
 FAULT_SCENARIO(gyr_cache_destroy) {
   CacheHandle c = cache_of(f);
   f.run([&] { gyr_cache_destroy(c.release()); });

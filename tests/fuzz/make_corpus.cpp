@@ -10,10 +10,11 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/random.h"
+#include "cache/cache.h"
 #include "device/backend.h"
 #include "io/container.h"
-#include "table/table.h"
 #include "table/log_format.h"
+#include "table/table.h"
 #include "tests/support/files.h"
 #include "workflow/workflow.h"
 
@@ -127,6 +128,40 @@ void past_tables() {
     if (!t->save(&file, "t").ok()) std::abort();
     one_section("TBL2", std::string("past_") + key,
                 text_of(*(*Container::parse(*file.serialize()))->read("t", "TBL2")));
+  }
+}
+
+// Caches of every kind of row, hashed and dense, with and without a stream's offset.
+void caches() {
+  gyr_runtime_options r{};
+  r.struct_size = sizeof r;
+  r.threads = 1;
+  auto runtime = *Runtime::create(r);
+  for (int kind = 0; kind < 8; kind++) {
+    const float standard[] = {1, 2, 3};
+    gyr_cache_options o{};
+    o.struct_size = sizeof o;
+    o.dim = 3;
+    o.keys = kind % 2 ? GYR_CACHE_DENSE : GYR_CACHE_HASHED;
+    o.capacity = 5;
+    o.rows = gyr_cache_rows(kind / 2);
+    if (kind > 3) o.miss = GYR_CACHE_MISS_DEFAULT, o.default_row = standard;
+    auto cache = *Cache::create(runtime, o);
+    const int64_t keys[] = {1, 4, 3};
+    const float rows[] = {1, 2, 3, 4, 5, 6, -1, -2, 0.5};
+    gyr_cache_delta d{};
+    d.source = "stream";
+    d.offset = 9;
+    d.keys = keys, d.rows = rows, d.n = 3;
+    if (!(kind % 3 ? cache->apply(d, nullptr) : cache->put(keys, rows, 3)).ok()) std::abort();
+    ContainerWriter file;
+    if (!cache->save(&file, "c").ok()) std::abort();
+    auto parts = *Container::parse(*file.serialize());
+    std::string main = text_of(*parts->read("c", kind / 2 ? "CCH2" : "CCH1"));
+    std::string tiers = parts->has("c.tiers") ? text_of(*parts->read("c.tiers", "CCT1")) : "";
+    auto size = uint32_t(main.size());
+    put("cache", "kind" + std::to_string(kind),
+        std::string(1, kind / 2 ? 1 : 0) + std::string(reinterpret_cast<const char*>(&size), 4) + main + tiers);
   }
 }
 
@@ -324,6 +359,7 @@ int main(int argc, char** argv) {
   sections();
   half_fitted();
   past_tables();
+  caches();
   specs();
   devices();
   options();

@@ -121,6 +121,7 @@ void scenario_close(scenario* s) {
   g->model_destroy(s->als);
   g->cache_destroy(s->h.cache);
   g->cache_destroy(s->dense);
+  g->cache_destroy(s->tiered);
   g->monitor_destroy(s->h.monitor);
   g->trainer_destroy(s->h.trainer);
   g->workflow_destroy(s->h.workflow);

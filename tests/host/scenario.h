@@ -21,9 +21,10 @@ typedef struct scenario {
   const gyr_runtime_options* options; /* nullable: instead of `threads` */
 
   gyr_error err;
-  handles h;        /* everything that is open */
-  gyr_model* als;   /* a model that factors matrices */
-  gyr_cache* dense; /* a second cache */
+  handles h;         /* everything that is open */
+  gyr_model* als;    /* a model that factors matrices */
+  gyr_cache* dense;  /* a second cache */
+  gyr_cache* tiered; /* a third, over a store of the host's */
   int failures;
   uint64_t digest; /* over the results: equal runs give equal numbers */
 } scenario;

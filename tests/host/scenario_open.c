@@ -180,6 +180,17 @@ static void save_bundle(scenario* s, const gyr_table* items, const gyr_model* re
   CALL(workspace_create(s->h.bundle, &s->h.workspace, &s->err));
 }
 
+/* A store below a cache: row i has i in all places. */
+static gyr_status fetch_rows(uintptr_t user, const int64_t* keys, uint64_t n, void* rows, uint8_t* found,
+                             int64_t timeout_ns) {
+  (void)user, (void)timeout_ns;
+  for (uint64_t i = 0; i < n; i++) {
+    for (int d = 0; d < kDim; d++) ((float*)rows)[i * kDim + (uint64_t)d] = (float)keys[i];
+    found[i] = keys[i] < 1000 ? GYR_TIER_FOUND : GYR_TIER_ABSENT;
+  }
+  return GYR_OK;
+}
+
 static void open_caches(scenario* s) {
   float standard[kDim] = {.5f};
   gyr_cache_options o = {.struct_size = sizeof o, .dim = kDim, .capacity = 16};
@@ -188,6 +199,15 @@ static void open_caches(scenario* s) {
   o.miss = GYR_CACHE_MISS_DEFAULT;
   o.default_row = standard;
   CALL(cache_create(s->h.runtime, &o, &s->dense, &s->err));
+  gyr_cache_tier below = {.struct_size = sizeof below, .fetch = fetch_rows};
+  gyr_cache_tiers tiers = {.struct_size = sizeof tiers, .below = &below, .max_rows = 10};
+  gyr_cache_options tiered = {.struct_size = sizeof tiered, .dim = kDim, .tiers = &tiers};
+  CALL(cache_create(s->h.runtime, &tiered, &s->tiered, &s->err));
+  char path[512];
+  gyr_cache* saved = NULL;
+  CALL(cache_save(s->h.cache, scenario_path(s, "cache.gyr", path), &s->err));
+  CALL(cache_open(s->h.runtime, path, &tiers, &saved, &s->err));
+  s->g->cache_destroy(saved);
 }
 
 void scenario_open(scenario* s) {

@@ -239,6 +239,35 @@ static void use_cache(scenario* s, gyr_cache* cache) {
   EXPECT(info.dim == kDim && info.hits > 0);
 }
 
+static void use_tiers(scenario* s) {
+  int64_t keys[3] = {1, 20, 2000}, removed[1] = {50};
+  float rows[3 * kDim], delta_rows[kDim] = {.25f};
+  uint8_t status[3];
+  uint32_t applied = 9;
+  uint64_t offset = 0, loaded = 0;
+  gyr_cache* other = NULL;
+  CALL(cache_warm(s->tiered, keys, 3, &loaded, s->h.task, &s->err));
+  CALL(cache_get(s->tiered, keys, 3, rows, status, &s->err));
+  EXPECT(status[0] == GYR_VALUE_PRESENT && rows[kDim] == 20 && status[2] == GYR_VALUE_MISSING);
+  gyr_cache_delta delta = {.struct_size = sizeof delta,
+                           .source = "stream",
+                           .offset = 5,
+                           .keys = keys,
+                           .rows = delta_rows,
+                           .n = 1,
+                           .removed = removed,
+                           .n_removed = 1};
+  CALL(cache_apply(s->h.cache, &delta, &applied, &s->err));
+  CALL(cache_apply(s->h.cache, &delta, &applied, &s->err));
+  CALL(cache_get_offset(s->h.cache, "stream", &offset, &s->err));
+  EXPECT(applied == 0 && offset == 5);
+  gyr_cache_options o = {.struct_size = sizeof o, .dim = kDim};
+  CALL(cache_create(s->h.runtime, &o, &other, &s->err));
+  CALL(cache_publish(s->h.cache, other, &s->err));
+  CALL(cache_publish(s->h.cache, other, &s->err));
+  s->g->cache_destroy(other);
+}
+
 static void use_index(scenario* s) {
   char path[512];
   int64_t ids[2 * kK], slots[2], wanted[2] = {500, 7};
@@ -401,6 +430,7 @@ void scenario_use(scenario* s) {
   use_history(s);
   use_cache(s, s->h.cache);
   use_cache(s, s->dense);
+  use_tiers(s);
   use_index(s);
   use_models(s);
   use_workflow(s);

@@ -50,6 +50,7 @@ struct Objects {
   gyr_workflow* workflow = nullptr;
   gyr_table *users = nullptr, *items = nullptr;
   gyr_index* index = nullptr;
+  gyr_cache* cache = nullptr;
   gyr_model *retrieval = nullptr, *ranking = nullptr;
   gyr_bundle_builder* builder = nullptr;
   gyr_error err = GYR_ERROR_INIT;
@@ -67,6 +68,11 @@ struct Objects {
     must(gyr_bundle_index(bundle, "items_index", &index, &err));
     must(gyr_bundle_model(bundle, "retrieval", &retrieval, &err));
     must(gyr_bundle_model(bundle, "ranking", &ranking, &err));
+    gyr_cache_options cached{};
+    cached.struct_size = sizeof cached;
+    cached.dim = 2;
+    must(gyr_cache_create(runtime, &cached, &cache, &err));
+    apply(1);
     must(gyr_bundle_builder_create(runtime, &builder, &err));
     must(gyr_bundle_builder_add_workflow(builder, "features", workflow, &err));
     must(gyr_bundle_builder_add_table(builder, "users", users, &err));
@@ -81,6 +87,7 @@ struct Objects {
     gyr_model_destroy(ranking);
     gyr_model_destroy(retrieval);
     gyr_index_destroy(index);
+    gyr_cache_destroy(cache);
     gyr_table_destroy(items);
     gyr_table_destroy(users);
     gyr_workflow_destroy(workflow);
@@ -94,6 +101,17 @@ struct Objects {
     if (s == GYR_OK) return;
     std::fprintf(stderr, "%s: %s\n", gyr_status_name(s), err.message);
     std::exit(3);
+  }
+
+  void apply(int64_t version) {
+    const int64_t key = 7;
+    const float row[] = {float(version), 1};
+    gyr_cache_delta d{};
+    d.struct_size = sizeof d;
+    d.source = "versions";
+    d.offset = uint64_t(version);
+    d.keys = &key, d.rows = row, d.n = 1;
+    must(gyr_cache_apply(cache, &d, nullptr, &err));
   }
 
   // Puts `version` into every component that can change.
@@ -114,6 +132,7 @@ struct Objects {
     vector[0] = float(version);
     int64_t id = 7;
     must(gyr_index_upsert(index, &id, vector.data(), 1, nullptr, &err));
+    apply(version);
     std::string metadata = "{\"version\":" + std::to_string(version) + "}";
     must(gyr_bundle_builder_set_metadata(builder, metadata.c_str(), &err));
   }
@@ -163,6 +182,10 @@ inline std::vector<FileKind> make_file_kinds() {
   using Path = const char*;
   using Err = gyr_error*;
   auto index = [](Objects& o, Path path, Err err) { return gyr_index_save(o.index, path, err); };
+  auto cache = [](Objects& o, Path path, Err err) { return gyr_cache_save(o.cache, path, err); };
+  auto open_cache = [](gyr_runtime* r, Path path, gyr_cache** out, Err err) noexcept {
+    return gyr_cache_open(r, path, nullptr, out, err);
+  };
   auto bundle = [](Objects& o, Path path, Err err) { return gyr_bundle_builder_save(o.builder, path, err); };
   std::vector<FileKind> made = {
       {"workflow", save_unfitted,
@@ -172,6 +195,7 @@ inline std::vector<FileKind> make_file_kinds() {
        [](Objects& o, Path path, Err err) { return gyr_table_save(o.items, path, err); },
        opener(gyr_table_open, gyr_table_destroy)},
       {"index", index, index, opener(gyr_index_open, gyr_index_destroy)},
+      {"cache", cache, cache, opener<gyr_cache>(open_cache, gyr_cache_destroy)},
       {"model", [](Objects& o, Path path, Err err) { return gyr_model_save(o.retrieval, path, err); },
        [](Objects& o, Path path, Err err) { return gyr_model_save(o.ranking, path, err); },
        opener(gyr_model_open, gyr_model_destroy)},

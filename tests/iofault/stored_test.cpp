@@ -85,7 +85,7 @@ TEST_F(Stored, AManifestThatDoesNotFitItsFileIsCorrupt) {
 TEST_F(Stored, ACompressedIndexIsCorrupt) {
   auto contents = save_all(o_, folder_);
   std::string path = folder_.file("packed.gyr");
-  for (size_t k : {size_t(2), size_t(4)}) {  // index, bundle
+  for (size_t k : {size_t(2), size_t(5)}) {  // index, bundle
     spill(path, contents[k].after);
     auto file = take(Container::open(path));
     ContainerWriter writer;

@@ -80,7 +80,9 @@ enum {
   GYR_VALUE_NULL = 1,    /**< the row exists, the value is null */
   GYR_VALUE_MISSING = 2, /**< no such key */
   GYR_VALUE_EXPIRED = 3, /**< the row is older than its TTL */
-  GYR_VALUE_DEFAULT = 4  /**< a configured default was written */
+  GYR_VALUE_DEFAULT = 4, /**< a configured default was written */
+  GYR_VALUE_DEADLINE = 5, /**< not there yet: it is still being fetched */
+  GYR_VALUE_ERROR = 6     /**< could not be read where it is kept */
 };
 
 /** A batch of entity keys: either int64 ids or strings. */

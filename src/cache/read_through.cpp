@@ -1,0 +1,259 @@
+#include "cache/read_through.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <system_error>
+
+#include "base/clock.h"
+#include "base/fp_mode.h"
+#include "base/thread_storage.h"
+#include "exec/block_signals.h"
+
+namespace gyr {
+namespace {
+
+constexpr size_t kMostQueued = 256;  // fetches that wait for a thread; more are not begun
+
+// Until a monotonic time, as condition variables take it.
+std::chrono::steady_clock::time_point until(int64_t ns) {
+  return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(ns));
+}
+
+}  // namespace
+
+ReadThrough::ReadThrough(const Options& o, Cache cache)
+    : tier_(o.tier), row_bytes_(o.row_bytes), failures_(o.failures), retry_ns_(o.retry_ns), cache_(std::move(cache)) {}
+
+Result<std::unique_ptr<ReadThrough>> ReadThrough::start(const Options& options, Cache cache) {
+  std::unique_ptr<ReadThrough> made(new ReadThrough(options, std::move(cache)));
+  made->threads_.reserve(options.threads);
+  BlockSignals blocked;
+  for (uint32_t i = 0; i < options.threads; i++) {
+    try {
+      made->threads_.emplace_back([self = made.get()] { self->work(); });
+      pthread_setname_np(made->threads_.back().native_handle(), "gyr-tier");
+    } catch (const std::system_error& e) {
+      return fail(GYR_E_RESOURCE_EXHAUSTED, "cache", "cannot start a thread for the tier: %s", e.what());
+    }
+  }
+  std::unique_lock lock(made->mutex_);
+  made->done_.wait(lock, [&] { return made->begun_ == made->threads_.size(); });
+  lock.unlock();
+  if (made->without_storage_) return fail(GYR_E_OUT_OF_MEMORY, "cache", "no memory for the variables of a thread");
+  return made;
+}
+
+ReadThrough::~ReadThrough() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_all();
+  for (auto& t : threads_) t.join();
+  if (owned_ && tier_.close) tier_.close(tier_.user);
+}
+
+bool ReadThrough::down() const {
+  std::lock_guard lock(mutex_);
+  return down_;
+}
+
+// Under the lock: where every key is being fetched, by others or by `mine`. False when there is no room for more.
+bool ReadThrough::join(const int64_t* keys, size_t n, bool here, const std::shared_ptr<Flight>& mine,
+                       std::vector<Place>* places) {
+  try {
+    for (size_t i = 0; i < n; i++) {
+      auto [it, fresh] = flying_.try_emplace(keys[i], Place{mine, mine->keys.size()});
+      (*places)[i] = it->second;
+      if (fresh) mine->keys.push_back(keys[i]);
+    }
+    if (here || mine->keys.empty()) return true;
+    if (queue_.size() < kMostQueued) {
+      queue_.push_back(mine);
+      return true;
+    }
+  } catch (...) {
+    for (int64_t key : mine->keys) flying_.erase(key);
+    throw;
+  }
+  for (int64_t key : mine->keys) flying_.erase(key);
+  return false;
+}
+
+void ReadThrough::fetch(const int64_t* keys, size_t n, int64_t deadline_ns, bool keep_all, uint8_t* states,
+                        uint8_t* rows) {
+  const bool here = deadline_ns == kForever;
+  auto mine = std::make_shared<Flight>();
+  mine->keys.reserve(n);
+  mine->rows.resize(n * row_bytes_);
+  mine->states.assign(n, kAbsent);
+  mine->stale.assign(n, false);
+  mine->deadline_ns = deadline_ns;
+  mine->keep_all = keep_all;
+  std::vector<Place> places(n);
+  std::unique_lock lock(mutex_);
+  if (down_) return void(std::fill_n(states, n, uint8_t(kError)));
+  if (!join(keys, n, here, mine, &places)) {
+    for (Place& p : places)
+      if (p.flight == mine) p.flight = nullptr;
+  } else if (!mine->keys.empty()) {
+    lock.unlock();
+    if (here)
+      run(mine);
+    else
+      wake_.notify_one();
+    lock.lock();
+  }
+  for (size_t i = 0; i < n; i++) {
+    const Place& p = places[i];
+    states[i] = kLate;
+    if (!p.flight) continue;
+    auto done = [&] { return p.flight->done; };
+    if (here)
+      done_.wait(lock, done);
+    else if (deadline_ns > 0)
+      done_.wait_until(lock, until(deadline_ns), done);
+    if (!p.flight->done) continue;
+    states[i] = p.flight->states[p.at];
+    if (states[i] == kFound) std::memcpy(rows + i * row_bytes_, &p.flight->rows[p.at * row_bytes_], row_bytes_);
+  }
+}
+
+void ReadThrough::run(const std::shared_ptr<Flight>& flight) {
+  int64_t left = flight->deadline_ns == kForever ? 0 : flight->deadline_ns - monotonic_ns();
+  gyr_status status = tier_.fetch(tier_.user, flight->keys.data(), flight->keys.size(), flight->rows.data(),
+                                  flight->states.data(), std::max<int64_t>(left, 0));
+  for (size_t i = 0; i < flight->keys.size(); i++) {
+    uint8_t& state = flight->states[i];
+    if (status != GYR_OK || state > kError) state = kError;
+    if (state == kFound && !cache_.sound(&flight->rows[i * row_bytes_])) state = kError;
+  }
+  finish(flight.get(), status);
+}
+
+void ReadThrough::finish(Flight* flight, gyr_status status) {
+  std::lock_guard lock(mutex_);
+  note(status, flight->keys[0]);
+  const size_t n = flight->keys.size();
+  for (size_t i = 0, end; i < n; i = end) {  // stretches that may stay
+    auto stays = [&](size_t at) { return flight->states[at] == kFound && !flight->stale[at]; };
+    for (end = i + 1; end < n && stays(end) == stays(i);) end++;
+    if (!stays(i)) continue;
+    try {
+      cache_.keep(&flight->keys[i], &flight->rows[i * row_bytes_], end - i, flight->keep_all);
+    } catch (const std::bad_alloc&) {  // they are answered all the same
+    }
+  }
+  for (int64_t key : flight->keys) flying_.erase(key);
+  flight->done = true;
+  done_.notify_all();
+}
+
+// Under the lock: how a callback went.
+void ReadThrough::note(gyr_status status, int64_t key) {
+  if (status == GYR_OK) {
+    failed_ = 0;
+    down_ = false;
+    return;
+  }
+  if (++failed_ < failures_ && !down_) return;
+  down_ = true;
+  probe_key_ = key;
+  probe_at_ns_ = monotonic_ns() + retry_ns_;
+  wake_.notify_one();
+}
+
+void ReadThrough::work() {
+  FpMode mode;
+  bool usable = have_thread_storage();
+  std::unique_lock lock(mutex_);
+  begun_++;
+  without_storage_ += !usable;
+  done_.notify_all();
+  std::vector<uint8_t> row;
+  while (usable && !stop_) {
+    if (!queue_.empty()) {
+      std::shared_ptr<Flight> next = std::move(queue_.front());
+      queue_.pop_front();
+      lock.unlock();
+      run(next);
+      next.reset();
+      lock.lock();
+    } else if (!down_ || probing_) {
+      wake_.wait(lock);
+    } else if (monotonic_ns() < probe_at_ns_) {
+      wake_.wait_until(lock, until(probe_at_ns_));
+    } else {
+      probing_ = true;
+      int64_t key = probe_key_;
+      lock.unlock();
+      uint8_t found = 0;
+      gyr_status status = GYR_E_OUT_OF_MEMORY;
+      try {
+        row.resize(row_bytes_);
+        status = tier_.fetch(tier_.user, &key, 1, row.data(), &found, 0);
+      } catch (const std::bad_alloc&) {
+      }
+      lock.lock();
+      probing_ = false;
+      note(status, key);
+    }
+  }
+}
+
+Status ReadThrough::writing(const int64_t* keys, size_t n) {
+  std::lock_guard lock(mutex_);
+  size_t i = 0;
+  try {
+    for (; i < n; i++) {
+      Writers& w = writing_[keys[i]];
+      if (++w.now > 1) w.mixed = true;
+    }
+  } catch (...) {
+    while (i > 0)
+      if (auto it = writing_.find(keys[--i]); --it->second.now == 0) writing_.erase(it);
+    throw;
+  }
+  return {};
+}
+
+// Under the lock. What is being fetched may be older than what was just written.
+void ReadThrough::written(const int64_t* keys, size_t n, std::vector<bool>* mixed) {
+  for (size_t i = 0; i < n; i++) {
+    if (auto it = flying_.find(keys[i]); it != flying_.end()) it->second.flight->stale[it->second.at] = true;
+    if (auto it = writing_.find(keys[i]); it != writing_.end()) (*mixed)[i] = it->second.mixed;
+  }
+}
+
+Status ReadThrough::write(const int64_t* keys, const uint8_t* rows, size_t n,
+                          const std::function<Status(const std::vector<bool>& mixed)>& store) {
+  const bool asked = rows ? tier_.put != nullptr : tier_.remove != nullptr;
+  std::vector<bool> mixed(n, false);
+  // One key twice in one call is one write.
+  std::vector<int64_t> distinct(keys, keys + n);
+  std::sort(distinct.begin(), distinct.end());
+  distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+  if (asked) GYR_TRY(writing(distinct.data(), distinct.size()));
+  gyr_status status = GYR_OK;
+  if (asked && n) status = rows ? tier_.put(tier_.user, keys, rows, n) : tier_.remove(tier_.user, keys, n);
+  std::lock_guard lock(mutex_);
+  struct Done {
+    ReadThrough* self;
+    const std::vector<int64_t>* keys;
+    bool asked;
+    ~Done() {
+      for (int64_t key : *keys)
+        if (auto it = self->writing_.find(key); asked && --it->second.now == 0) self->writing_.erase(it);
+    }
+  } done{this, &distinct, asked};
+  written(keys, n, &mixed);
+  if (status != GYR_OK) {
+    Status s = fail(GYR_E_CALLBACK, "cache", "the tier's %s of %zu rows answered %d; the cache is as before",
+                    rows ? "put" : "remove", n, status);
+    return std::move(s).with_flags(GYR_ERROR_FROM_CALLBACK);
+  }
+  return store(mixed);
+}
+
+}  // namespace gyr
