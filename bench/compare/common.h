@@ -112,7 +112,7 @@ class RowPeer {
 // Null, after one line that says why, when the peer is not there.
 std::unique_ptr<RowPeer> make_absl(const RowSet& rows, const float* array);  // array: row i at i * dim, kept outside
 std::unique_ptr<RowPeer> make_redis(const RowSet& rows);
-std::unique_ptr<RowPeer> make_rocksdb(const RowSet& rows);
+std::unique_ptr<RowPeer> make_rocksdb(const RowSet& rows, bool cold);  // cold: next to nothing in its cache
 
 // 20 fields of n entities in Redis hashes, read by one HMGET per entity in one pipeline.
 class FieldPeer {

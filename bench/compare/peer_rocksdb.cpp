@@ -12,15 +12,17 @@
 namespace compare {
 namespace {
 
-// Everything in the block cache: bloom filter, hash index in the blocks, no compression, no log.
+// Everything in the block cache, or with `cold` 64 MiB of it and direct reads: bloom filter, hash index in the blocks,
+// no compression, no log.
 class Rocks final : public RowPeer {
  public:
-  explicit Rocks(const RowSet& rows) : dim_(rows.dim) {
+  explicit Rocks(const RowSet& rows, bool cold) : dim_(rows.dim), cold_(cold) {
     char pattern[] = "/tmp/gyr-bench-XXXXXX";
     if (!mkdtemp(pattern)) return;
     path_ = pattern;
     rocksdb::BlockBasedTableOptions table;
-    table.block_cache = rocksdb::NewLRUCache(size_t(rows.n) * (dim_ * 4 + 64) + (size_t(1) << 28), 0);
+    table.block_cache =
+        rocksdb::NewLRUCache(cold ? size_t(64) << 20 : size_t(rows.n) * (dim_ * 4 + 64) + (size_t(1) << 28), 0);
     table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
     table.data_block_index_type = rocksdb::BlockBasedTableOptions::kDataBlockBinaryAndHash;
     table.cache_index_and_filter_blocks = false;
@@ -31,12 +33,7 @@ class Rocks final : public RowPeer {
     options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
     check(rocksdb::DB::Open(options, path_ + "/db", &db_));
     load(rows, options);
-    std::vector<float> out(1000 * dim_);  // reads everything once, into the cache
-    std::vector<int64_t> keys(1000);
-    for (uint64_t i = 0; i < rows.n; i += keys.size()) {
-      for (size_t k = 0; k < keys.size(); k++) keys[k] = sorted_[(i + k) % rows.n].first;
-      gather_all(keys.data(), keys.size(), out.data());
-    }
+    if (!cold) read_all(rows);
     sorted_ = {};
   }
   ~Rocks() override {
@@ -77,12 +74,23 @@ class Rocks final : public RowPeer {
     check(db_->IngestExternalFile(files, ingest));
   }
 
+  // Everything once, into the cache.
+  void read_all(const RowSet& rows) {
+    std::vector<float> out(1000 * dim_);
+    std::vector<int64_t> keys(1000);
+    for (uint64_t i = 0; i < rows.n; i += keys.size()) {
+      for (size_t k = 0; k < keys.size(); k++) keys[k] = sorted_[(i + k) % rows.n].first;
+      gather_all(keys.data(), keys.size(), out.data());
+    }
+  }
+
   void gather_all(const int64_t* keys, size_t n, float* out) {
     keys_.clear();
     for (size_t i = 0; i < n; i++) keys_.push_back(slice(keys[i]));
     values_.resize(n), statuses_.resize(n);
     rocksdb::ReadOptions read;
     read.verify_checksums = false;
+    read.async_io = cold_;
     db_->MultiGet(read, db_->DefaultColumnFamily(), n, keys_.data(), values_.data(), statuses_.data());
     for (size_t i = 0; i < n; i++) {
       if (!statuses_[i].ok() || values_[i].size() != dim_ * sizeof(float)) std::abort();
@@ -92,6 +100,7 @@ class Rocks final : public RowPeer {
   }
 
   const uint32_t dim_;
+  const bool cold_;
   std::string path_;
   rocksdb::DB* db_ = nullptr;
   std::vector<std::pair<int64_t, uint64_t>> sorted_;
@@ -102,9 +111,9 @@ class Rocks final : public RowPeer {
 
 }  // namespace
 
-std::unique_ptr<RowPeer> make_rocksdb(const RowSet& rows) {
+std::unique_ptr<RowPeer> make_rocksdb(const RowSet& rows, bool cold) {
   pin(-1);  // its own threads are not on the caller's core only
-  auto peer = std::make_unique<Rocks>(rows);
+  auto peer = std::make_unique<Rocks>(rows, cold);
   pin(0);
   return peer;
 }
@@ -112,7 +121,7 @@ std::unique_ptr<RowPeer> make_rocksdb(const RowSet& rows) {
 }  // namespace compare
 #else
 namespace compare {
-std::unique_ptr<RowPeer> make_rocksdb(const RowSet&) {
+std::unique_ptr<RowPeer> make_rocksdb(const RowSet&, bool) {
   say("peer rocksdb is not there: install librocksdb-dev and configure again; skipped");
   return nullptr;
 }
