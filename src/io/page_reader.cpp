@@ -99,8 +99,10 @@ class UringReader final : public PageReader {
       }
       for (io_uring_cqe done; take(&done); flying--) {
         auto b = uint32_t(done.user_data);
-        bool whole = done.res == int32_t(reads[of[b]].bytes);
-        use(of[b], whole ? buffers_.get() + b * bytes_ : nullptr);
+        if (done.res == int32_t(reads[of[b]].bytes))
+          use(of[b], buffers_.get() + b * bytes_);
+        else  // cut short, or a kernel before 5.6, which does not know this operation
+          plain_.read(&reads[of[b]], 1, [&](size_t, const uint8_t* data) { use(of[b], data); });
         free[frees++] = b;
       }
     }

@@ -379,61 +379,77 @@ TEST(Tiers, BeyondTheBudgetRowsStayBelow) {
   for (int64_t k = 0; k < 8'000; k++) ASSERT_EQ(w.get({k}), Statuses{kHere});  // compares with the tier's
 }
 
-// A row that is being fetched while another is put under its key must not come back.
-TEST(Tiers, AFetchNeverUndoesAWrite) {
-  World w([](World&) {}, true);
+// A gate that the first caller waits at until it is opened.
+struct Gate {
   std::mutex mutex;
-  std::condition_variable go;
-  bool may_end = false;
-  std::atomic<bool> first{true};
-  w.tier.in_fetch = [&] {
-    if (!first.exchange(false)) return;
+  std::condition_variable changed;
+  bool open_now = false;
+  std::atomic<int> callers{0};
+  void pass() {
+    if (callers++ > 0) return;
     std::unique_lock lock(mutex);
-    go.wait(lock, [&] { return may_end; });
-  };
-  std::vector<float> old_row(kDim);
-  // The tier reads the old row before it waits: FakeTier reads after in_fetch, so the old one is planted.
-  std::thread reader([&] {
-    int64_t key = 9;
-    uint8_t status;
-    EXPECT_TRUE(w.cache->get(&key, 1, old_row.data(), &status).ok());
-  });
-  ASSERT_TRUE(w.tier.wait_until_inside(1));
-  int64_t key = 9;
-  float fresh[kDim] = {50, 50, 50, 50};
-  ASSERT_TRUE(w.cache->put(&key, fresh, 1).ok());
-  {
-    std::lock_guard lock(w.tier.mutex);
-    w.tier.rows.erase(9);  // what the fetch finds is the row of before the put
+    changed.wait(lock, [&] { return open_now; });
   }
-  {
+  void open() {
     std::lock_guard lock(mutex);
-    may_end = true;
+    open_now = true;
+    changed.notify_all();
   }
-  go.notify_all();
-  reader.join();
-  EXPECT_EQ(old_row[1], FakeTier::value(9, 1));
-  float out[kDim];
-  ASSERT_TRUE(w.cache->get(&key, 1, out, nullptr).ok());
-  EXPECT_EQ(out[1], 50.0f);
-  ASSERT_TRUE(w.cache->remove(&key, 1, nullptr).ok());
+};
+
+// A row that is being fetched while another is put under its key, or the key removed, must not come back.
+TEST(Tiers, AFetchNeverUndoesAWrite) {
+  for (bool removes : {false, true}) {
+    World w([](World&) {}, true);
+    Gate gate;
+    w.tier.in_fetch = [&] { gate.pass(); };
+    std::vector<float> old_row(kDim), fresh(kDim, 50);
+    int64_t key = 9;
+    std::thread reader([&] { EXPECT_TRUE(w.cache->get(&key, 1, old_row.data(), nullptr).ok()); });
+    ASSERT_TRUE(w.tier.wait_until_inside(1));
+    ASSERT_TRUE((removes ? w.cache->remove(&key, 1, nullptr) : w.cache->put(&key, fresh.data(), 1)).ok());
+    {
+      std::lock_guard lock(w.tier.mutex);
+      w.tier.rows.erase(9), w.tier.removed.erase(9);  // what the fetch finds is the row of before
+    }
+    gate.open();
+    reader.join();
+    EXPECT_EQ(old_row[1], FakeTier::value(9, 1));
+    w.tier.fetch_status = GYR_E_IO;  // from here on it is what is in memory
+    std::vector<float> out(kDim);
+    uint8_t status = 99;
+    ASSERT_TRUE(w.cache->get(&key, 1, out.data(), &status).ok());
+    EXPECT_EQ(status, removes ? kError : kHere);
+    EXPECT_EQ(out[1], removes ? 0.0f : 50.0f);
+  }
 }
 
 // Two writers of one key at once: what the tier holds in the end is what is read.
 TEST(Tiers, WritersOfOneKeyLeaveWhatTheTierHolds) {
   World w([](World&) {}, true);
-  w.tier.in_put = [] { std::this_thread::yield(); };
+  Gate gate;
+  w.tier.after_put = [&] { gate.pass(); };
+  int64_t key = 1;
+  std::vector<float> first(kDim, 10), second(kDim, 20);
+  std::thread slow([&] { EXPECT_TRUE(w.cache->put(&key, first.data(), 1).ok()); });
+  for (int i = 0; i < 5000 && gate.callers == 0; i++) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  ASSERT_TRUE(w.cache->put(&key, second.data(), 1).ok());  // after it in the tier, before it in memory
+  gate.open();
+  slow.join();
+  EXPECT_EQ(w.get({1}), Statuses{kHere});  // compares with the tier's
+  ASSERT_TRUE(w.cache->put(&key, first.data(), 1).ok());
+  EXPECT_EQ(w.info().rows, 1u) << "alone again, it stays";
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; t++)
     threads.emplace_back([&, t] {
-      for (int i = 0; i < 500; i++) {
-        int64_t key = i % 3;
+      for (int i = 0; i < 300; i++) {
+        int64_t k = i % 3;
         std::vector<float> row(kDim, float(t * 1000 + i));
-        EXPECT_TRUE(w.cache->put(&key, row.data(), 1).ok());
+        EXPECT_TRUE(w.cache->put(&k, row.data(), 1).ok());
       }
     });
   for (auto& t : threads) t.join();
-  EXPECT_EQ(w.get({0, 1, 2}), Statuses(3, kHere));  // compares with the tier's
+  EXPECT_EQ(w.get({0, 1, 2}), Statuses(3, kHere));
 }
 
 TEST(Tiers, WarmUpFillsInOrderAndStopsWhenFull) {

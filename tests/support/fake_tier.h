@@ -26,7 +26,7 @@ struct FakeTier {
   std::atomic<int> fetch_status{0}, write_status{0}, remove_status{0};
   std::atomic<uint8_t> says{GYR_TIER_FOUND};  // of a row that exists
   std::atomic<bool> poison{false};            // rows with a NaN
-  std::function<void()> in_fetch, in_put;     // called inside
+  std::function<void()> in_fetch, after_put;  // called inside
   std::atomic<uint64_t> fetches{0}, fetched{0}, puts{0}, removes{0}, closed{0};
   std::atomic<int> inside{0};
 
@@ -83,14 +83,16 @@ struct FakeTier {
   static gyr_status put(uintptr_t user, const int64_t* ids, const void* in, uint64_t n) {
     FakeTier& t = *self(user);
     t.puts++;
-    if (t.in_put) t.in_put();
     if (t.write_status) return t.write_status;
-    std::lock_guard lock(t.mutex);
-    for (uint64_t i = 0; i < n; i++) {
-      auto* row = static_cast<const float*>(in) + i * t.dim;
-      t.rows[ids[i]].assign(row, row + t.dim);
-      t.removed.erase(ids[i]);
+    {
+      std::lock_guard lock(t.mutex);
+      for (uint64_t i = 0; i < n; i++) {
+        auto* row = static_cast<const float*>(in) + i * t.dim;
+        t.rows[ids[i]].assign(row, row + t.dim);
+        t.removed.erase(ids[i]);
+      }
     }
+    if (t.after_put) t.after_put();
     return GYR_OK;
   }
   static gyr_status remove(uintptr_t user, const int64_t* ids, uint64_t n) {
