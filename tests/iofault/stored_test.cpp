@@ -111,7 +111,7 @@ TEST_F(Stored, LaterVersionsAreTooNew) {
     ContainerWriter writer;
     for (auto& section : file->sections()) {
       std::string kind = section.kind;
-      if (section.name == newer.name) kind.back()++;
+      if (section.name == newer.name) kind.back() = '9';  // a layout that no library has yet
       ok(writer.add(section.name, kind, take(file->read(section.name, section.kind)), section.codec));
     }
     std::string path = folder_.file("later.gyr");

@@ -59,6 +59,8 @@ GYR_VALUE_NULL = 1
 GYR_VALUE_MISSING = 2
 GYR_VALUE_EXPIRED = 3
 GYR_VALUE_DEFAULT = 4
+GYR_VALUE_DEADLINE = 5
+GYR_VALUE_ERROR = 6
 
 # gyr_log_level
 GYR_LOG_DEFAULT = 0
@@ -109,6 +111,20 @@ GYR_CACHE_INT8 = 3
 # gyr_pooling
 GYR_POOLING_SUM = 1
 GYR_POOLING_MEAN = 2
+
+# gyr_cache_policy
+GYR_CACHE_CLOCK = 0
+GYR_CACHE_LRU = 1
+GYR_CACHE_TINYLFU = 2
+
+# gyr_cache_wait
+GYR_CACHE_WAIT = 0
+GYR_CACHE_DEADLINE = 1
+GYR_CACHE_DEFAULT = 2
+
+GYR_TIER_ABSENT = 0
+GYR_TIER_FOUND = 1
+GYR_TIER_ERROR = 2
 
 # gyr_device_kind
 GYR_DEVICE_CPU = 1
@@ -216,8 +232,20 @@ class gyr_table_log_info(Structure):
     "How the log of a table in a folder stands. Changes are numbered from 1."
 
 
+class gyr_cache_tier(Structure):
+    "Where a cache's rows come from and go to: a store below it. Rows pass as the cache keeps them (docs/cache.md): `row_bytes` bytes each, float32 rows as dim floats. Callbacks come from any thread, several at once, never under a lock of gyr's, and may not call the cache that calls them. They may be slow, and they may fail: keys of a fetch that answers anything but GYR_OK are in error."
+
+
+class gyr_cache_tiers(Structure):
+    "What of a cache stays in memory, and where the rest is. Zero is the default of every field."
+
+
 class gyr_cache_options(Structure):
     "How a cache is made."
+
+
+class gyr_cache_delta(Structure):
+    "A batch of changes from a numbered stream."
 
 
 class gyr_cache_info(Structure):
@@ -468,6 +496,32 @@ gyr_table_log_info._fields_ = [
     ("files", c_uint32),
     ("failed", c_uint32),
 ]
+gyr_cache_tier._fields_ = [
+    ("struct_size", c_uint32),
+    ("row_bytes", c_uint32),
+    ("user", c_size_t),
+    ("fetch", CFUNCTYPE(c_int32, c_size_t, c_void_p, c_uint64, c_void_p, c_void_p, c_int64)),
+    ("put", CFUNCTYPE(c_int32, c_size_t, c_void_p, c_void_p, c_uint64)),
+    ("remove", CFUNCTYPE(c_int32, c_size_t, c_void_p, c_uint64)),
+    ("close", CFUNCTYPE(None, c_size_t)),
+]
+gyr_cache_tiers._fields_ = [
+    ("struct_size", c_uint32),
+    ("policy", c_int32),
+    ("max_rows", c_uint64),
+    ("max_bytes", c_uint64),
+    ("evict_to", c_float),
+    ("admit_count", c_uint32),
+    ("below", POINTER(gyr_cache_tier)),
+    ("folder", c_char_p),
+    ("segment_bytes", c_uint64),
+    ("wait", c_int32),
+    ("wait_below", c_float),
+    ("timeout_ns", c_uint64),
+    ("retry_ns", c_uint64),
+    ("failures", c_uint32),
+    ("reserved", c_uint32),
+]
 gyr_cache_options._fields_ = [
     ("struct_size", c_uint32),
     ("dim", c_uint32),
@@ -477,6 +531,18 @@ gyr_cache_options._fields_ = [
     ("default_row", c_void_p),
     ("rows", c_int32),
     ("reserved", c_uint32),
+    ("tiers", POINTER(gyr_cache_tiers)),
+]
+gyr_cache_delta._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("source", c_char_p),
+    ("offset", c_uint64),
+    ("keys", c_void_p),
+    ("rows", c_void_p),
+    ("n", c_uint64),
+    ("removed", c_void_p),
+    ("n_removed", c_uint64),
 ]
 gyr_cache_info._fields_ = [
     ("struct_size", c_uint32),
@@ -485,6 +551,14 @@ gyr_cache_info._fields_ = [
     ("bytes", c_uint64),
     ("hits", c_uint64),
     ("misses", c_uint64),
+    ("max_rows", c_uint64),
+    ("evicted", c_uint64),
+    ("fetched", c_uint64),
+    ("late", c_uint64),
+    ("failed", c_uint64),
+    ("pinned", c_uint64),
+    ("tier_down", c_uint32),
+    ("reserved", c_uint32),
 ]
 gyr_device_info._fields_ = [
     ("struct_size", c_uint32),
@@ -551,7 +625,7 @@ gyr_recommend_args._fields_ = [
     ("workspace", c_void_p),
 ]
 
-STRUCTS = (gyr_error, gyr_str, ArrowSchema, ArrowArray, ArrowArrayStream, gyr_keys, gyr_value, gyr_allocator, gyr_log_record, gyr_logger, gyr_executor, gyr_runtime_options, gyr_runtime_info, gyr_task_progress, gyr_index_options, gyr_search_args, gyr_index_info, gyr_upsert_stats, gyr_table_column, gyr_as_of_options, gyr_get_column, gyr_get_destination, gyr_table_info, gyr_table_log_options, gyr_table_log_info, gyr_cache_options, gyr_cache_info, gyr_device_info, gyr_ranking_args, gyr_ranking_metrics, gyr_stage_trace, gyr_recommend_args,)
+STRUCTS = (gyr_error, gyr_str, ArrowSchema, ArrowArray, ArrowArrayStream, gyr_keys, gyr_value, gyr_allocator, gyr_log_record, gyr_logger, gyr_executor, gyr_runtime_options, gyr_runtime_info, gyr_task_progress, gyr_index_options, gyr_search_args, gyr_index_info, gyr_upsert_stats, gyr_table_column, gyr_as_of_options, gyr_get_column, gyr_get_destination, gyr_table_info, gyr_table_log_options, gyr_table_log_info, gyr_cache_tier, gyr_cache_tiers, gyr_cache_options, gyr_cache_delta, gyr_cache_info, gyr_device_info, gyr_ranking_args, gyr_ranking_metrics, gyr_stage_trace, gyr_recommend_args,)
 
 # name: (result, arguments, names of the arguments)
 FUNCTIONS = {
@@ -577,14 +651,20 @@ FUNCTIONS = {
     "gyr_bundle_rollback": (c_int32, [c_void_p, c_void_p, POINTER(gyr_error)], "bundle generation err"),
     "gyr_bundle_table": (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(gyr_error)], "bundle name out err"),
     "gyr_bundle_workflow": (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(gyr_error)], "bundle name out err"),
+    "gyr_cache_apply": (c_int32, [c_void_p, POINTER(gyr_cache_delta), c_void_p, POINTER(gyr_error)], "cache delta applied err"),
     "gyr_cache_create": (c_int32, [c_void_p, POINTER(gyr_cache_options), c_void_p, POINTER(gyr_error)], "runtime options out err"),
     "gyr_cache_destroy": (None, [c_void_p], "cache"),
     "gyr_cache_get": (c_int32, [c_void_p, c_void_p, c_uint64, c_void_p, c_void_p, POINTER(gyr_error)], "cache keys n out status err"),
     "gyr_cache_get_info": (c_int32, [c_void_p, POINTER(gyr_cache_info), POINTER(gyr_error)], "cache out err"),
+    "gyr_cache_get_offset": (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(gyr_error)], "cache source offset err"),
+    "gyr_cache_open": (c_int32, [c_void_p, c_char_p, POINTER(gyr_cache_tiers), c_void_p, POINTER(gyr_error)], "runtime path tiers out err"),
     "gyr_cache_pool": (c_int32, [c_void_p, c_void_p, c_void_p, c_uint64, c_int32, c_void_p, c_void_p, POINTER(gyr_error)], "cache keys offsets bags pooling out status err"),
     "gyr_cache_pool_weighted": (c_int32, [c_void_p, c_void_p, c_void_p, c_void_p, c_uint64, c_int32, c_void_p, c_void_p, POINTER(gyr_error)], "cache keys weights offsets bags pooling out status err"),
+    "gyr_cache_publish": (c_int32, [c_void_p, c_void_p, POINTER(gyr_error)], "cache aside err"),
     "gyr_cache_put": (c_int32, [c_void_p, c_void_p, c_void_p, c_uint64, POINTER(gyr_error)], "cache keys rows n err"),
     "gyr_cache_remove": (c_int32, [c_void_p, c_void_p, c_uint64, c_void_p, POINTER(gyr_error)], "cache keys n removed err"),
+    "gyr_cache_save": (c_int32, [c_void_p, c_char_p, POINTER(gyr_error)], "cache path err"),
+    "gyr_cache_warm": (c_int32, [c_void_p, c_void_p, c_uint64, c_void_p, c_void_p, POINTER(gyr_error)], "cache keys n loaded task err"),
     "gyr_device_list": (c_int32, [POINTER(gyr_device_info), c_uint64, c_void_p, POINTER(gyr_error)], "out capacity count err"),
     "gyr_get_plan_create": (c_int32, [c_void_p, c_uint64, POINTER(gyr_get_column), c_uint64, c_void_p, POINTER(gyr_error)], "tables n_tables columns n out err"),
     "gyr_get_plan_destroy": (None, [c_void_p], "plan"),
