@@ -78,7 +78,8 @@ template <class T>
 Status read_struct(const T* in, const char* name, const char* type, T* out) {
   std::memset(static_cast<void*>(out), 0, sizeof(T));
   GYR_TRY(require(in, name));
-  uint32_t size = in->struct_size;
+  uint32_t size;  // elements of an array of another version may lie anywhere
+  std::memcpy(&size, static_cast<const void*>(in), sizeof size);
   GYR_TRY(check_size(size, name, type));
   if (size > sizeof(T)) {
     auto* tail = reinterpret_cast<const unsigned char*>(in) + sizeof(T);
@@ -88,7 +89,7 @@ Status read_struct(const T* in, const char* name, const char* type, T* out) {
                     "%s: %s has a field at byte %zu that this library (%d.%d) does not know", name, type, sizeof(T) + i,
                     GYR_VERSION_MAJOR, GYR_VERSION_MINOR);
   }
-  std::memcpy(static_cast<void*>(out), in, std::min<size_t>(size, sizeof(T)));
+  std::memcpy(static_cast<void*>(out), static_cast<const void*>(in), std::min<size_t>(size, sizeof(T)));
   out->struct_size = sizeof(T);
   if constexpr (requires { out->reserved; })
     if (out->reserved)

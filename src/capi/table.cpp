@@ -53,7 +53,9 @@ Status read_structs(const T* in, const char* name, const char* type, uint64_t n,
     auto* from = reinterpret_cast<const T*>(reinterpret_cast<const char*>(in) + i * size);
     T element;
     GYR_TRY(read_struct(from, name, type, &element));
-    if (from->struct_size != size)
+    uint32_t its;
+    std::memcpy(&its, static_cast<const void*>(from), sizeof its);
+    if (its != size)
       return fail(GYR_E_INVALID_ARGUMENT, "table", "%s[%llu].struct_size differs from the first one's", name,
                   (unsigned long long)i);
     copies->push_back(element);

@@ -194,8 +194,15 @@ def counts(function):
             print(f"  accept_room({trial(function, name)}, &{name}, {call(function)});")
         # Nothing there: the arrays may be NULL. Afterwards, for an empty thing may be one, too.
         if counted and name not in ROOM:
-            yield (f"  accept_nothing({trial(function, name + ' = 0')}, kept, "
-                   + call(function, **{name: "0", **{array: "nullptr" for array in counted}}) + ");")
+            nothing = {name: "0", **{array: "nullptr" for array in counted}}
+            made = call(function, **nothing)
+            if out := gen.creates(function):  # and what it made goes again
+                handle = out["type"]["base"]
+                body = gen.arguments(function, **{"err": "err", **nothing, out["name"]: "&made"})
+                made = (f"[&](gyr_error *err) {{ {handle} *made = nullptr; "
+                        f"gyr_status status = real.{gen.short(function['name'])}({body}); "
+                        f"real.{handle.removeprefix('gyr_')}_destroy(made); return status; }}")
+            yield f"  accept_nothing({trial(function, name + ' = 0')}, kept, {made});"
 
 
 def entry(function):
