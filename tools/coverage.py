@@ -23,6 +23,7 @@ READERS = """src/base/json.cpp src/base/spec.cpp src/base/utf8.cpp src/base/byte
   src/device/device.cpp src/device/elf_note.cpp
   src/workflow/graph.cpp src/workflow/state.cpp src/workflow/op.cpp src/workflow/categorify.cpp
   src/workflow/key_counts.cpp src/workflow/normalize.cpp src/table/schema.cpp src/table/saved.cpp
+  src/table/log_format.cpp src/cache/cache_file.cpp src/cache/segment.cpp
   src/index/file.cpp src/model/model.cpp src/model/features.cpp
   src/pipeline/bind.cpp src/pipeline/components.cpp src/bundle/generation.cpp src/monitor/options.cpp""".split()
 

@@ -64,9 +64,9 @@ enum {
 };
 
 /** Where a cache's rows come from and go to: a store below it. Rows pass as the cache keeps them (docs/cache.md):
- * `row_bytes` bytes each, float32 rows as dim floats. Callbacks come from any thread, several at once, never under a
- * lock of gyr's, and may not call the cache that calls them. They may be slow, and they may fail: keys of a fetch that
- * answers anything but GYR_OK are in error. */
+ * `row_bytes` bytes each, float32 rows as dim floats. Callbacks come from any thread, several at once, under no lock
+ * that a read takes, and may not call the cache that calls them. They may be slow, and they may fail: keys of a fetch
+ * that answers anything but GYR_OK are in error. */
 typedef struct gyr_cache_tier {
   uint32_t struct_size;
   uint32_t row_bytes; /**< bytes per row; 0 = whatever the cache's are. Another number than the cache's is refused */
