@@ -1,16 +1,17 @@
 #!/bin/sh
-# install_deps.sh build|test|bench: installs the Debian packages that gyr needs and lacks. The one list of them; the reasons
-# are in docs/dependencies.md.
+# install_deps.sh build|test|bench: installs the Debian packages that gyr needs and lacks. The one list of them; the
+# reasons are in docs/dependencies.md.
 set -eu
 build="g++ cmake ninja-build pkg-config ccache python3 python3-venv ca-certificates
   liblz4-dev libhwy-dev nlohmann-json3-dev libxxhash-dev"
-test="abigail-tools libomp-14-dev libopenblas0-pthread locales libgtest-dev gcovr clang libclang-rt-14-dev git binutils
-  libhiredis-dev redis-server"
-bench="libbenchmark-dev libabsl-dev librocksdb-dev"
+redis="libhiredis-dev redis-server"
+test="$redis abigail-tools libomp-14-dev libopenblas0-pthread locales libgtest-dev gcovr clang libclang-rt-14-dev git
+  binutils"
+bench="$redis libbenchmark-dev libabsl-dev librocksdb-dev"
 case ${1:-} in
   build) wanted=$build ;;
   test) wanted="$build $test" ;;
-  bench) wanted="$build $bench libhiredis-dev redis-server" ;;
+  bench) wanted="$build $bench" ;;
   *) echo "usage: install_deps.sh build|test|bench" >&2; exit 2 ;;
 esac
 missing=

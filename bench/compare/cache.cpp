@@ -238,8 +238,8 @@ void cold(gyr_runtime* runtime, const RowSet& all) {
   if (!wants(kCase)) return;
   constexpr size_t kCold = 100;
   RowSet rows{std::min<uint64_t>(all.n, 4'000'000), all.dim};
-  std::string folder = environment("GYR_BENCH_FOLDER", "/tmp") + "/gyr-bench-XXXXXX";
-  if (!mkdtemp(folder.data())) return say("%s: no folder; skipped", kCase);
+  std::string folder = new_folder();
+  if (folder.empty()) return say("%s: no folder; skipped", kCase);
   std::string inside = folder + "/rows";
   gyr_cache_tiers tiers{};
   tiers.struct_size = sizeof tiers;

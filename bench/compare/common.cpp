@@ -19,4 +19,9 @@ std::string environment(const char* name, const char* otherwise) {
   return text && *text ? text : otherwise;
 }
 
+std::string new_folder() {
+  std::string folder = environment("GYR_BENCH_FOLDER", "/var/tmp") + "/gyr-bench-XXXXXX";
+  return mkdtemp(folder.data()) ? folder : "";
+}
+
 }  // namespace compare

@@ -73,6 +73,8 @@ inline void race(std::vector<Contender*> contenders, int rounds, size_t batches)
 
 void pin(int cpu);  // this thread, -1 = anywhere
 std::string environment(const char* name, const char* otherwise);
+// In $GYR_BENCH_FOLDER (default /var/tmp), for gyr's files and its peers' alike; empty when none can be made.
+std::string new_folder();
 
 inline void must(gyr_status status, const gyr_error& error) {
   if (status == GYR_OK) return;

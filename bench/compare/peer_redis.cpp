@@ -18,9 +18,8 @@ namespace {
 class Server {
  public:
   Server() {
-    char pattern[] = "/tmp/gyr-bench-XXXXXX";
-    if (!mkdtemp(pattern)) return;
-    folder_ = pattern;
+    folder_ = new_folder();
+    if (folder_.empty()) return;
     std::string socket = folder_ + "/s", binary = environment("REDIS_SERVER", "redis-server");
     const char* args[] = {binary.c_str(), "--port", "0",     "--unixsocket",  socket.c_str(), "--save",    "",
                           "--appendonly", "no",     "--dir", folder_.c_str(), "--logfile",    "/dev/null", nullptr};

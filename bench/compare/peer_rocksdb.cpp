@@ -17,9 +17,8 @@ namespace {
 class Rocks final : public RowPeer {
  public:
   explicit Rocks(const RowSet& rows, bool cold) : dim_(rows.dim), cold_(cold) {
-    char pattern[] = "/tmp/gyr-bench-XXXXXX";
-    if (!mkdtemp(pattern)) return;
-    path_ = pattern;
+    path_ = new_folder();
+    if (path_.empty()) return;
     rocksdb::BlockBasedTableOptions table;
     table.block_cache =
         rocksdb::NewLRUCache(cold ? size_t(64) << 20 : size_t(rows.n) * (dim_ * 4 + 64) + (size_t(1) << 28), 0);

@@ -195,12 +195,12 @@ void upserts(gyr_table* table, uint64_t entities) {
   emit("upsert_nolog_rows_per_s", "rows_per_cpu_second", quantile(rates, 0.5), "absolute", 1, "higher");
 }
 
-// The same rows into a table in a folder (GYR_BENCH_DIR, default /var/tmp), per second of wall time until all of them
+// The same rows into a table in a folder, per second of wall time until all of them
 // are on disk. Then a checkpoint and opening it again, and single rows.
 void async_upserts() {
   if (!wants("upsert_async_rows_per_s")) return;
-  std::string folder = environment("GYR_BENCH_DIR", "/var/tmp") + "/gyr-bench-XXXXXX";
-  if (!mkdtemp(folder.data())) return say("upsert_async: no folder %s", folder.c_str());
+  std::string folder = new_folder();
+  if (folder.empty()) return say("upsert_async: no folder; skipped");
   pin(-1);  // the log's thread inherits it
   gyr_runtime* runtime = make_runtime();
   gyr_table* table = nullptr;

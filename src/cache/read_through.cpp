@@ -3,12 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <system_error>
 
 #include "base/clock.h"
-#include "base/fp_mode.h"
-#include "base/thread_storage.h"
-#include "exec/block_signals.h"
 
 namespace gyr {
 namespace {
@@ -27,20 +23,7 @@ ReadThrough::ReadThrough(const Options& o, Cache cache)
 
 Result<std::unique_ptr<ReadThrough>> ReadThrough::start(const Options& options, Cache cache) {
   std::unique_ptr<ReadThrough> made(new ReadThrough(options, std::move(cache)));
-  made->threads_.reserve(options.threads);
-  BlockSignals blocked;
-  for (uint32_t i = 0; i < options.threads; i++) {
-    try {
-      made->threads_.emplace_back([self = made.get()] { self->work(); });
-      pthread_setname_np(made->threads_.back().native_handle(), "gyr-tier");
-    } catch (const std::system_error& e) {
-      return fail(GYR_E_RESOURCE_EXHAUSTED, "cache", "cannot start a thread for the tier: %s", e.what());
-    }
-  }
-  std::unique_lock lock(made->mutex_);
-  made->done_.wait(lock, [&] { return made->begun_ == made->threads_.size(); });
-  lock.unlock();
-  if (made->without_storage_) return fail(GYR_E_OUT_OF_MEMORY, "cache", "no memory for the variables of a thread");
+  GYR_TRY(made->threads_.start(options.threads, "gyr-tier", [self = made.get()] { self->work(); }));
   return made;
 }
 
@@ -50,7 +33,7 @@ ReadThrough::~ReadThrough() {
     stop_ = true;
   }
   wake_.notify_all();
-  for (auto& t : threads_) t.join();
+  threads_.join();
   if (owned_ && tier_.close) tier_.close(tier_.user);
 }
 
@@ -165,14 +148,9 @@ void ReadThrough::note(gyr_status status, int64_t key) {
 }
 
 void ReadThrough::work() {
-  FpMode mode;
-  bool usable = have_thread_storage();
   std::unique_lock lock(mutex_);
-  begun_++;
-  without_storage_ += !usable;
-  done_.notify_all();
   std::vector<uint8_t> row;
-  while (usable && !stop_) {
+  while (!stop_) {
     if (!queue_.empty()) {
       std::shared_ptr<Flight> next = std::move(queue_.front());
       queue_.pop_front();
@@ -202,7 +180,7 @@ void ReadThrough::work() {
   }
 }
 
-Status ReadThrough::writing(const int64_t* keys, size_t n) {
+void ReadThrough::writing(const int64_t* keys, size_t n) {
   std::lock_guard lock(mutex_);
   size_t i = 0;
   try {
@@ -215,7 +193,6 @@ Status ReadThrough::writing(const int64_t* keys, size_t n) {
       if (auto it = writing_.find(keys[--i]); --it->second.now == 0) writing_.erase(it);
     throw;
   }
-  return {};
 }
 
 // Under the lock. What is being fetched may be older than what was just written.
@@ -231,22 +208,24 @@ Status ReadThrough::write(const int64_t* keys, const uint8_t* rows, size_t n,
   const bool asked = rows ? tier_.put != nullptr : tier_.remove != nullptr;
   std::vector<bool> mixed(n, false);
   // One key twice in one call is one write.
-  std::vector<int64_t> distinct(keys, keys + n);
-  std::sort(distinct.begin(), distinct.end());
-  distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
-  if (asked) GYR_TRY(writing(distinct.data(), distinct.size()));
+  std::vector<int64_t> distinct;
+  if (asked) {
+    distinct.assign(keys, keys + n);
+    std::sort(distinct.begin(), distinct.end());
+    distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+    writing(distinct.data(), distinct.size());
+  }
   gyr_status status = GYR_OK;
   if (asked && n) status = rows ? tier_.put(tier_.user, keys, rows, n) : tier_.remove(tier_.user, keys, n);
   std::lock_guard lock(mutex_);
   struct Done {
     ReadThrough* self;
     const std::vector<int64_t>* keys;
-    bool asked;
     ~Done() {
       for (int64_t key : *keys)
-        if (auto it = self->writing_.find(key); asked && --it->second.now == 0) self->writing_.erase(it);
+        if (auto it = self->writing_.find(key); --it->second.now == 0) self->writing_.erase(it);
     }
-  } done{this, &distinct, asked};
+  } done{this, &distinct};
   written(keys, n, &mixed);
   if (status != GYR_OK) {
     Status s = fail(GYR_E_CALLBACK, "cache", "the tier's %s of %zu rows answered %d; the cache is as before",

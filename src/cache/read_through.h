@@ -12,11 +12,11 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <unordered_map>
 #include <vector>
 
 #include "base/error.h"
+#include "exec/own_threads.h"
 
 namespace gyr {
 
@@ -82,7 +82,7 @@ class ReadThrough {
   void finish(Flight* flight, gyr_status status);
   void note(gyr_status status, int64_t key);
   void work();
-  Status writing(const int64_t* keys, size_t n);
+  void writing(const int64_t* keys, size_t n);
   void written(const int64_t* keys, size_t n, std::vector<bool>* mixed);
 
   const gyr_cache_tier tier_;
@@ -100,8 +100,7 @@ class ReadThrough {
   bool down_ = false, stop_ = false;
   int64_t probe_at_ns_ = 0, probe_key_ = 0;
   bool probing_ = false;
-  uint32_t begun_ = 0, without_storage_ = 0;  // threads
-  std::vector<std::thread> threads_;
+  OwnThreads threads_;
 };
 
 }  // namespace gyr

@@ -1,16 +1,9 @@
 #include "exec/pool.h"
 
-#include <pthread.h>
-
 #include <algorithm>
-#include <cstdio>
 #include <memory>
-#include <system_error>
 
-#include "base/fp_mode.h"
 #include "base/knobs.h"
-#include "base/thread_storage.h"
-#include "exec/block_signals.h"
 
 namespace gyr {
 
@@ -40,23 +33,7 @@ void run_one(uint64_t i, const std::function<void(uint64_t)>& body) {
 
 Result<std::unique_ptr<Pool>> Pool::start(uint32_t threads) {
   auto pool = std::make_unique<Pool>();
-  pool->threads_.reserve(threads - 1);
-  BlockSignals blocked;
-  for (uint32_t i = 1; i < threads; i++) {
-    try {
-      pool->threads_.emplace_back([p = pool.get()] { p->work(); });
-      char name[16];
-      std::snprintf(name, sizeof name, "gyr-%u", i);
-      pthread_setname_np(pool->threads_.back().native_handle(), name);
-    } catch (const std::system_error& e) {
-      return fail(GYR_E_RESOURCE_EXHAUSTED, "runtime", "cannot start thread %u of %u: %s; set options.threads lower", i,
-                  threads, e.what());
-    }
-  }
-  std::unique_lock lock(pool->mutex_);
-  pool->done_.wait(lock, [&] { return pool->begun_ == pool->threads_.size(); });
-  if (pool->without_storage_)
-    return fail(GYR_E_OUT_OF_MEMORY, "runtime", "no memory for the variables of %u threads", pool->without_storage_);
+  GYR_TRY(pool->threads_.start(threads - 1, "gyr", [p = pool.get()] { p->work(); }));
   return pool;
 }
 
@@ -66,7 +43,7 @@ Pool::~Pool() {
     stop_ = true;
   }
   wake_.notify_all();
-  for (auto& t : threads_) t.join();
+  threads_.join();
 }
 
 void Pool::list(Job* job) {
@@ -103,13 +80,7 @@ void Pool::run(Job* job) {
 }
 
 void Pool::work() {
-  FpMode mode;
-  bool usable = have_thread_storage();
   std::unique_lock lock(mutex_);
-  begun_++;
-  without_storage_ += !usable;
-  done_.notify_all();
-  if (!usable) return;
   for (;;) {
     wake_.wait(lock, [&] { return stop_ || first_; });
     if (stop_) return;
@@ -127,7 +98,7 @@ void Pool::work() {
 }
 
 void Pool::parallel_for(uint64_t n, const std::function<void(uint64_t)>& body) {
-  if (n <= 1 || threads_.empty() || t_inside) return run_inline(n, body);
+  if (n <= 1 || threads_.size() == 0 || t_inside) return run_inline(n, body);
   Job job;
   job.body = &body;
   job.n = n;

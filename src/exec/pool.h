@@ -7,10 +7,9 @@
 #include <exception>
 #include <functional>
 #include <mutex>
-#include <thread>
-#include <vector>
 
 #include "base/error.h"
+#include "exec/own_threads.h"
 
 namespace gyr {
 
@@ -27,7 +26,7 @@ class Pool {
   ~Pool();  // joins
 
   void parallel_for(uint64_t n, const std::function<void(uint64_t)>& body);
-  uint32_t concurrency() const { return uint32_t(threads_.size()) + 1; }
+  uint32_t concurrency() const { return threads_.size() + 1; }
 
  private:
   struct Job {
@@ -51,8 +50,7 @@ class Pool {
   std::condition_variable wake_, done_;
   Job *first_ = nullptr, *last_ = nullptr;
   bool stop_ = false;
-  uint32_t begun_ = 0, without_storage_ = 0;  // threads
-  std::vector<std::thread> threads_;
+  OwnThreads threads_;
 };
 
 }  // namespace gyr

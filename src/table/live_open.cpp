@@ -10,7 +10,7 @@
 namespace gyr {
 namespace {
 
-constexpr const char *kLock = "lock", *kSnapshot = "snapshot.gyr";
+constexpr const char* kLock = "lock";
 
 std::string type_of(const Field& f) { return (f.is_list ? "list of " : "") + std::string(dtype_name(f.dtype)); }
 
@@ -67,7 +67,7 @@ Result<std::shared_ptr<Table>> Table::open_live(std::shared_ptr<Runtime> runtime
     GYR_ASSIGN(auto parsed, TableSchema::parse(schema_json));  // before there is a folder
     GYR_TRY(make_folder(folder));
   } else if (!folder.empty()) {
-    auto there = File::open_read(folder + "/" + kSnapshot);
+    auto there = File::open_read(folder + "/" + LiveTable::kSnapshot);
     if (!there.ok()) return std::move(there.status());
   }
   if (folder.empty()) return fail(GYR_E_INVALID_ARGUMENT, "table", "the folder's path is empty");

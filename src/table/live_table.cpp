@@ -144,7 +144,7 @@ Status LiveTable::save_snapshot(const TableImpl& table, uint64_t lsn, gyr_task* 
   GYR_TRY(file.add("log", "TLG1", std::move(log.bytes())));
   if (log_) GYR_TRY(flush());
   GYR_TRY(check(task));
-  GYR_TRY(file.save(path("snapshot.gyr")));
+  GYR_TRY(file.save(path(kSnapshot)));
   snapshot_lsn_ = lsn;
   return {};
 }

@@ -11,6 +11,8 @@ namespace gyr {
 
 class LiveTable {
  public:
+  static constexpr const char* kSnapshot = "snapshot.gyr";  // in its folder
+
   LiveTable(std::shared_ptr<Runtime> runtime, std::string folder, File lock)
       : runtime_(std::move(runtime)), folder_(std::move(folder)), lock_(std::move(lock)) {}
   ~LiveTable();

@@ -4,9 +4,6 @@
 #include <cstring>
 
 #include "base/clock.h"
-#include "base/fp_mode.h"
-#include "base/thread_storage.h"
-#include "exec/block_signals.h"
 
 namespace gyr {
 namespace {
@@ -27,16 +24,7 @@ Result<std::unique_ptr<TableLog>> TableLog::start(Options options) {
   log->last_lsn_ = log->durable_lsn_ = log->put_lsn_ = log->options_.last_lsn;
   log->segments_ = log->options_.segments;
   log->staged_.resize(kStage);
-  BlockSignals blocked;
-  try {
-    log->thread_ = std::thread([p = log.get()] { p->work(); });
-  } catch (const std::system_error& e) {
-    return fail(GYR_E_RESOURCE_EXHAUSTED, "table", "cannot start the log's thread: %s", e.what());
-  }
-  pthread_setname_np(log->thread_.native_handle(), "gyr-log");
-  std::unique_lock lock(log->mutex_);
-  log->done_.wait(lock, [&] { return log->began_; });
-  if (!log->usable_) return fail(GYR_E_OUT_OF_MEMORY, "table", "no memory for the variables of the log's thread");
+  GYR_TRY(log->thread_.start(1, "gyr-log", [p = log.get()] { p->work(); }));
   return log;
 }
 
@@ -46,7 +34,7 @@ TableLog::~TableLog() {
     stop_ = true;
   }
   wake_.notify_all();
-  if (thread_.joinable()) thread_.join();
+  thread_.join();
   drop_records(first_);
 }
 
@@ -152,13 +140,7 @@ bool TableLog::due(int64_t now) const {
 }
 
 void TableLog::work() {
-  FpMode mode;
-  bool usable = have_thread_storage();
   std::unique_lock lock(mutex_);
-  began_ = true;
-  usable_ = usable;
-  done_.notify_all();
-  if (!usable) return;
   for (uint64_t tries = 0;;) {
     if (stop_ || due(monotonic_ns())) {
       bool last = stop_;

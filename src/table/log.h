@@ -3,8 +3,8 @@
 
 #include <condition_variable>
 #include <mutex>
-#include <thread>
 
+#include "exec/own_threads.h"
 #include "io/file.h"
 #include "table/log_format.h"
 
@@ -69,7 +69,7 @@ class TableLog {
   uint64_t queued_bytes_ = 0, reserved_bytes_ = 0;
   uint64_t last_lsn_ = 0, durable_lsn_ = 0, wanted_lsn_ = 0;
   int64_t oldest_ns_ = 0;  // nothing that is not on disk was queued before
-  bool end_segment_ = false, stop_ = false, failed_ = false, began_ = false, usable_ = false;
+  bool end_segment_ = false, stop_ = false, failed_ = false;
   Status failure_;
   std::vector<Segment> segments_;  // closed ones, oldest first
   uint64_t segment_used_ = 0;      // of the open one, 0 = none
@@ -82,7 +82,7 @@ class TableLog {
   std::vector<uint8_t> staged_;
   uint64_t staged_size_ = 0;
 
-  std::thread thread_;
+  OwnThreads thread_;
 };
 
 }  // namespace gyr
