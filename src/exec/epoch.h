@@ -87,8 +87,9 @@ class EpochDomain {
 
   static inline std::atomic<uint32_t> next_stripe_{0};
   mutable Stripe stripes_[kStripes];
-  std::atomic<uint32_t> phase_{0};
-  std::atomic<uint64_t> waiting_{0};
+  // Readers' line: writers change it once per grace period, and what they change often lies on others.
+  alignas(64) std::atomic<uint32_t> phase_{0};
+  alignas(64) std::atomic<uint64_t> waiting_{0};
 
   std::mutex mutex_;
   std::vector<Retired> fresh_;  // retired, waiting for the next grace period

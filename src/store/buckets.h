@@ -10,6 +10,7 @@
 #pragma once
 
 #include <atomic>
+#include <bit>
 #include <cstdint>
 
 #include "base/math.h"
@@ -28,14 +29,27 @@ static_assert(sizeof(Bucket) == 64);
 // What a ref is when it is no row's.
 constexpr uint64_t kEmpty = 0, kErased = 1;
 
-// The array's head; the buckets follow it.
-struct alignas(64) Buckets {
+// An array of buckets: where it is, and of how many. Both fit into one word, so that readers get them at once and a
+// store's 64 arrays are eight cache lines to them. Counts are of 16 binary digits.
+struct Buckets {
+  Bucket* first;
   uint64_t count;
 
-  Bucket* at() { return reinterpret_cast<Bucket*>(this + 1); }
-  const Bucket* at() const { return reinterpret_cast<const Bucket*>(this + 1); }
-  uint64_t bytes() const { return sizeof(Buckets) + count * sizeof(Bucket); }
+  static Buckets of(uint64_t head) {
+    uint64_t digits = head & ((1u << kDigits) - 1), zeros = head >> kDigits & ((1u << kZerosBits) - 1);
+    return {reinterpret_cast<Bucket*>(head >> kCountBits << 6), digits << zeros};
+  }
+  uint64_t head() const {
+    uint64_t zeros = zeros_of(count);
+    return reinterpret_cast<uintptr_t>(first) >> 6 << kCountBits | zeros << kDigits | count >> zeros;
+  }
+  // The next larger count that there is.
+  static uint64_t rounded(uint64_t count) {
+    uint64_t up = align_up(count, uint64_t(1) << zeros_of(count));
+    return align_up(up, uint64_t(1) << zeros_of(up));
+  }
 
+  uint64_t bytes() const { return count * sizeof(Bucket); }
   uint64_t home(uint64_t hash, uint32_t shard_bits) const {
     return uint64_t((unsigned __int128)(hash << shard_bits) * count >> 64);
   }
@@ -46,6 +60,13 @@ struct alignas(64) Buckets {
   }
   uint64_t next(uint64_t bucket) const { return bucket + 1 == count ? 0 : bucket + 1; }
   uint64_t ways() const { return count * Bucket::kWays; }
+
+ private:
+  static constexpr uint32_t kDigits = 16, kZerosBits = 6, kCountBits = kDigits + kZerosBits;
+  static uint64_t zeros_of(uint64_t count) {
+    auto width = uint64_t(std::bit_width(count));
+    return width > kDigits ? width - kDigits : 0;
+  }
 };
 
 }  // namespace gyr

@@ -24,7 +24,7 @@ bool before(const StoredRow& a, const StoredRow& b, bool bytes) {
 bool same(const StoredRow& a, const StoredRow& b, bool bytes) {
   return a.hash == b.hash && (bytes ? a.key_text() == b.key_text() : a.word == b.word);
 }
-size_t array_align(uint64_t bytes) { return bytes >= kHuge ? kHuge : alignof(Buckets); }
+size_t array_align(uint64_t bytes) { return bytes >= kHuge ? kHuge : alignof(Bucket); }
 
 }  // namespace
 
@@ -45,22 +45,20 @@ KeyedRows::KeyedRows(std::pmr::memory_resource* memory, const Options& options)
   uint64_t per_shard = std::min(options.expected_rows, uint64_t(1) << 40) / kShards;
   uint64_t count = std::max(per_shard / 3 + 1, knobs::capacity(kSmallestCount));
   try {
-    for (auto& s : shards_) {
-      s.store = this;
-      s.buckets.store(make_buckets(count), std::memory_order_relaxed);
-    }
+    for (auto& s : shards_) s.store = this;
+    for (auto& head : heads_) head.store(make_buckets(count).head(), std::memory_order_relaxed);
   } catch (...) {
-    for (auto& s : shards_)
-      if (auto* buckets = s.buckets.load(std::memory_order_relaxed)) free_buckets(buckets);
+    for (auto& head : heads_)
+      if (uint64_t made = head.load(std::memory_order_relaxed)) free_buckets(Buckets::of(made));
     throw;
   }
 }
 
 KeyedRows::~KeyedRows() {
-  for (auto& s : shards_) {
-    Buckets* buckets = s.buckets.load(std::memory_order_acquire);
-    for (uint64_t w = 0; !row_bytes_ && w < buckets->ways(); w++) {  // blocks of the usual sizes go with the arena
-      uint64_t ref = buckets->at()[w / Bucket::kWays].ref[w % Bucket::kWays].load(std::memory_order_relaxed);
+  for (auto& head : heads_) {
+    const Buckets buckets = Buckets::of(head.load(std::memory_order_acquire));
+    for (uint64_t w = 0; !row_bytes_ && w < buckets.ways(); w++) {  // blocks of the usual sizes go with the arena
+      uint64_t ref = buckets.first[w / Bucket::kWays].ref[w % Bucket::kWays].load(std::memory_order_relaxed);
       if (RowArena::is_large(ref)) arena_.free(0, ref);
     }
     free_buckets(buckets);
@@ -75,24 +73,10 @@ bool KeyedRows::same_key(uint64_t ref, const KeyRef& key) const {
   return size == key.size && (size == 0 || std::memcmp(block + sizeof size, key.data, size) == 0);
 }
 
-// The word is looked at again after the ref: an empty way's word, 0, could be the key, and another's a moment later.
-uint64_t KeyedRows::find_word(const Buckets& buckets, uint64_t at, uint64_t word) {
+// From bucket `at` on. A mark is no part of what the store promises its readers.
+KeyedRows::Mark KeyedRows::find_way(const Buckets& buckets, uint64_t at, uint64_t word) {
   for (uint64_t steps = buckets.count; steps > 0; steps--, at = buckets.next(at)) {
-    const Bucket& b = buckets.at()[at];
-    for (uint32_t w = 0; w < Bucket::kWays; w++) {
-      if (b.word[w].load(std::memory_order_relaxed) != word) continue;
-      uint64_t ref = b.ref[w].load(std::memory_order_acquire);
-      if (ref > kErased && b.word[w].load(std::memory_order_relaxed) == word) return ref;
-    }
-    if (!b.full()) break;
-  }
-  return kEmpty;
-}
-
-// The same place, for a reader that marks what it reads; a mark is no part of what the store promises its readers.
-KeyedRows::Mark KeyedRows::find_mark(const Buckets& buckets, uint64_t at, uint64_t word) {
-  for (uint64_t steps = buckets.count; steps > 0; steps--, at = buckets.next(at)) {
-    const Bucket& b = buckets.at()[at];
+    const Bucket& b = buckets.first[at];
     for (uint32_t w = 0; w < Bucket::kWays; w++) {
       if (b.word[w].load(std::memory_order_relaxed) != word) continue;
       uint64_t ref = b.ref[w].load(std::memory_order_acquire);
@@ -106,18 +90,18 @@ KeyedRows::Mark KeyedRows::find_mark(const Buckets& buckets, uint64_t at, uint64
 
 int KeyedRows::mark(const KeyRef& key) const {
   auto guard = read();
-  const Buckets* buckets = shard_of(key.hash).buckets.load(std::memory_order_acquire);
-  Mark mark = find_mark(*buckets, buckets->home(key.hash, kShardBits), key.word);
+  const Buckets buckets = buckets_of(key.hash);
+  Mark mark = find_way(buckets, buckets.home(key.hash, kShardBits), key.word);
   return mark.at ? mark.value() : -1;
 }
 
 bool KeyedRows::walk(Hand* hand, Met* out) {
   for (uint32_t shards = 0; shards <= kShards; shards++) {
     Shard& shard = shards_[hand->shard];
-    Buckets* buckets = shard.buckets.load(std::memory_order_relaxed);
+    const Buckets buckets = Buckets::of(heads_[hand->shard].load(std::memory_order_relaxed));
     for (uint64_t& way = hand->way[hand->shard];; way = 0) {
-      for (; way < buckets->ways(); way++) {
-        Bucket& b = buckets->at()[way / Bucket::kWays];
+      for (; way < buckets.ways(); way++) {
+        Bucket& b = buckets.first[way / Bucket::kWays];
         auto& at = b.ref[way % Bucket::kWays];
         uint64_t ref = at.load(std::memory_order_relaxed);
         if (ref <= kErased) continue;
@@ -136,7 +120,7 @@ bool KeyedRows::walk(Hand* hand, Met* out) {
 uint64_t KeyedRows::find_ref(const Buckets& buckets, uint64_t at, const KeyRef& key) const {
   if (!bytes_) return find_word(buckets, at, key.word);
   for (uint64_t steps = buckets.count; steps > 0; steps--, at = buckets.next(at)) {
-    const Bucket& b = buckets.at()[at];
+    const Bucket& b = buckets.first[at];
     for (uint32_t w = 0; w < Bucket::kWays; w++) {
       if (b.word[w].load(std::memory_order_relaxed) != key.word) continue;
       uint64_t ref = b.ref[w].load(std::memory_order_acquire);
@@ -148,8 +132,8 @@ uint64_t KeyedRows::find_ref(const Buckets& buckets, uint64_t at, const KeyRef& 
 }
 
 const uint8_t* KeyedRows::find(const KeyRef& key) const {
-  const Buckets* buckets = shard_of(key.hash).buckets.load(std::memory_order_acquire);
-  uint64_t ref = find_ref(*buckets, buckets->home(key.hash, kShardBits), key);
+  const Buckets buckets = buckets_of(key.hash);
+  uint64_t ref = find_ref(buckets, buckets.home(key.hash, kShardBits), key);
   return ref != kEmpty ? payload_of(ref) : nullptr;
 }
 
@@ -157,23 +141,23 @@ void KeyedRows::prefetch(const KeyRef* keys, size_t n, bool rows) const {
   if (n < 2) return;
   auto guard = read();
   for (size_t i = 0; i < n; i++) {
-    const Buckets* buckets = shard_of(keys[i].hash).buckets.load(std::memory_order_acquire);
-    __builtin_prefetch(&buckets->at()[buckets->home(keys[i].hash, kShardBits)], 1);
+    const Buckets buckets = buckets_of(keys[i].hash);
+    __builtin_prefetch(&buckets.first[buckets.home(keys[i].hash, kShardBits)], 1);
   }
   for (size_t i = 0; rows && i < n; i++) {
-    const Buckets* buckets = shard_of(keys[i].hash).buckets.load(std::memory_order_acquire);
-    uint64_t ref = find_word(*buckets, buckets->home(keys[i].hash, kShardBits), keys[i].word);
+    const Buckets buckets = buckets_of(keys[i].hash);
+    uint64_t ref = find_word(buckets, buckets.home(keys[i].hash, kShardBits), keys[i].word);
     if (ref == kEmpty) continue;
     for (uint32_t b = 0; b < prefetch_bytes_; b += 64) __builtin_prefetch(RowArena::block(ref) + b);
   }
 }
 
 // The key's way; else an erased one of the same word; else the first empty one.
-KeyedRows::Spot KeyedRows::locate(Shard& shard, const KeyRef& key) const {
-  Buckets* buckets = shard.buckets.load(std::memory_order_relaxed);
+KeyedRows::Spot KeyedRows::locate(const KeyRef& key) const {
+  const Buckets buckets = buckets_of(key.hash);
   Spot erased{};
-  for (uint64_t at = buckets->home(key.hash, kShardBits);; at = buckets->next(at)) {  // there is always an empty way
-    Bucket& b = buckets->at()[at];
+  for (uint64_t at = buckets.home(key.hash, kShardBits);; at = buckets.next(at)) {  // there is always an empty way
+    Bucket& b = buckets.first[at];
     for (uint32_t w = 0; w < Bucket::kWays; w++) {
       uint64_t ref = b.ref[w].load(std::memory_order_relaxed);
       if (ref == kEmpty) return erased.at ? erased : Spot{&b.word[w], &b.ref[w], kEmpty};
@@ -188,28 +172,30 @@ KeyedRows::Spot KeyedRows::locate(Shard& shard, const KeyRef& key) const {
 
 // Room for one more way; true when the array is another one. A new array is filled aside and published; readers inside
 // go on with the old one. Rows are met, and placed, in hash order: both arrays are walked once from front to back.
-bool KeyedRows::make_room(Shard& shard) {
-  Buckets* old = shard.buckets.load(std::memory_order_relaxed);
-  if (shard.used + 1 <= most_used(old->ways())) return false;
-  uint64_t count = old->count;  // mostly erased ways: the same size will do
-  if (shard.live + 1 > old->ways() * 3 / 5) count += count < knobs::capacity(kDoubleBelow) ? count : count / 4 + 1;
-  Buckets* fresh = make_buckets(count);
-  for (uint64_t way = 0; way < old->ways(); way++) {
-    const Bucket& from = old->at()[way / Bucket::kWays];
+bool KeyedRows::make_room(uint64_t hash) {
+  Shard& shard = shard_of(hash);
+  auto& head = heads_[shard_number(hash)];
+  const Buckets old = Buckets::of(head.load(std::memory_order_relaxed));
+  if (shard.used + 1 <= most_used(old.ways())) return false;
+  uint64_t count = old.count;  // mostly erased ways: the same size will do
+  if (shard.live + 1 > old.ways() * 3 / 5) count += count < knobs::capacity(kDoubleBelow) ? count : count / 4 + 1;
+  const Buckets fresh = make_buckets(count);
+  for (uint64_t way = 0; way < old.ways(); way++) {
+    const Bucket& from = old.first[way / Bucket::kWays];
     uint64_t ref = from.ref[way % Bucket::kWays].load(std::memory_order_relaxed);
     if (ref <= kErased) continue;
     uint64_t word = from.word[way % Bucket::kWays].load(std::memory_order_relaxed);
-    uint64_t at = fresh->home(hash_of_word(word), kShardBits);
-    while (fresh->at()[at].full()) at = fresh->next(at);
-    Bucket& to = fresh->at()[at];
+    uint64_t at = fresh.home(hash_of_word(word), kShardBits);
+    while (fresh.first[at].full()) at = fresh.next(at);
+    Bucket& to = fresh.first[at];
     uint32_t w = 0;
     while (to.ref[w].load(std::memory_order_relaxed) != kEmpty) w++;
     to.word[w].store(word, std::memory_order_relaxed);
     to.ref[w].store(ref, std::memory_order_relaxed);
   }
   shard.used = shard.live;
-  shard.buckets.store(fresh, std::memory_order_release);
-  epochs_.retire(old, free_buckets_callback, this);
+  head.store(fresh.head(), std::memory_order_release);
+  epochs_.retire(reinterpret_cast<void*>(old.head()), free_buckets_callback, this);
   return true;
 }
 
@@ -253,7 +239,7 @@ auto KeyedRows::within_budget(Allocate&& allocate) {
 KeyedRows::NewRow KeyedRows::make_row(const KeyRef& key, uint64_t payload_size) {
   if (payload_size > UINT32_MAX) throw std::bad_alloc();
   uint64_t room = bytes_ ? key_room(key.size) : 0;
-  uint64_t ref = within_budget([&] { return arena_.allocate(stripe_of(key.hash), room + payload_size); });
+  uint64_t ref = within_budget([&] { return arena_.allocate(shard_number(key.hash), room + payload_size); });
   uint8_t* block = RowArena::block(ref);
   if (bytes_) {
     std::memcpy(block, &key.size, sizeof key.size);
@@ -262,23 +248,27 @@ KeyedRows::NewRow KeyedRows::make_row(const KeyRef& key, uint64_t payload_size) 
   return {ref, block + room};
 }
 
-Buckets* KeyedRows::make_buckets(uint64_t count) {
-  uint64_t bytes = sizeof(Buckets) + count * sizeof(Bucket);
+Buckets KeyedRows::make_buckets(uint64_t count) {
+  Buckets buckets{nullptr, Buckets::rounded(count)};
+  const uint64_t bytes = buckets.bytes();
   void* p = within_budget([&] { return memory_->allocate(bytes, array_align(bytes)); });
+  if ((reinterpret_cast<uintptr_t>(p) + bytes) >> 48) {  // as in RowArena
+    memory_->deallocate(p, bytes, array_align(bytes));
+    throw std::bad_alloc();
+  }
   advise_huge(p, bytes);
-  auto* buckets = new (p) Buckets{count};
-  for (uint64_t i = 0; i < count; i++) new (&buckets->at()[i]) Bucket{};
+  buckets.first = static_cast<Bucket*>(p);
+  for (uint64_t i = 0; i < buckets.count; i++) new (&buckets.first[i]) Bucket{};
   bucket_bytes_.fetch_add(bytes, std::memory_order_relaxed);
   return buckets;
 }
 
-void KeyedRows::free_buckets(const Buckets* buckets) noexcept {
-  uint64_t bytes = buckets->bytes();
-  bucket_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
-  memory_->deallocate(const_cast<Buckets*>(buckets), bytes, array_align(bytes));
+void KeyedRows::free_buckets(const Buckets& buckets) noexcept {
+  bucket_bytes_.fetch_sub(buckets.bytes(), std::memory_order_relaxed);
+  memory_->deallocate(buckets.first, buckets.bytes(), array_align(buckets.bytes()));
 }
-void KeyedRows::free_buckets_callback(void* p, void* store) {
-  static_cast<KeyedRows*>(store)->free_buckets(static_cast<Buckets*>(p));
+void KeyedRows::free_buckets_callback(void* head, void* store) {
+  static_cast<KeyedRows*>(store)->free_buckets(Buckets::of(reinterpret_cast<uint64_t>(head)));
 }
 
 // Rows whose home is in [from, to) and whose hash is >= cursor: they lie between bucket `from` and the first bucket at
@@ -287,7 +277,7 @@ void KeyedRows::collect(const Buckets& buckets, uint64_t from, uint64_t to, uint
                         std::vector<StoredRow>* out) const {
   uint64_t at = from;
   for (uint64_t step = 0; step < buckets.count; step++, at = buckets.next(at)) {
-    const Bucket& b = buckets.at()[at];
+    const Bucket& b = buckets.first[at];
     for (uint32_t w = 0; w < Bucket::kWays; w++) {
       uint64_t ref = b.ref[w].load(std::memory_order_acquire);
       if (ref <= kErased) continue;
@@ -305,7 +295,7 @@ void KeyedRows::scan(uint64_t* cursor, size_t max_rows, std::vector<StoredRow>* 
   max_rows = std::max<size_t>(max_rows, 1);
   while (*cursor != kScanEnd && out->size() < max_rows) {
     uint64_t shard = *cursor >> (64 - kShardBits);
-    const Buckets& buckets = *shards_[shard].buckets.load(std::memory_order_acquire);
+    const Buckets buckets = Buckets::of(heads_[shard].load(std::memory_order_acquire));
     uint64_t from = buckets.home(*cursor, kShardBits);
     uint64_t to = std::min(buckets.count, from + std::max<uint64_t>(16, (max_rows - out->size()) / Bucket::kWays));
     auto begin = ptrdiff_t(out->size());
@@ -338,7 +328,7 @@ uint64_t KeyedRows::estimate(uint64_t rows, uint64_t block, bool spread) {
   uint64_t blocks;
   if (__builtin_mul_overflow(rows, RowArena::block_bytes_of(block, spread), &blocks)) return UINT64_MAX;
   blocks += std::min(blocks / 128, UINT64_MAX - blocks);  // chunks are a 64th of what there is
-  uint64_t index = kShards * (sizeof(Buckets) + count * sizeof(Bucket)) + sizeof(KeyedRows);
+  uint64_t index = kShards * count * sizeof(Bucket) + sizeof(KeyedRows);
   return blocks > UINT64_MAX - index ? UINT64_MAX : blocks + index;
 }
 

@@ -2,8 +2,9 @@
 // never changed. Readers are lock-free: one guard per call, then plain loads. Writers lock one of kShards shards. What
 // readers may still see is freed by the EpochDomain. Shard and place in it are the top bits of the hash.
 //
-// Batches are read in three waves over groups of keys, so that cache misses overlap: hash and ask for the buckets,
-// probe and ask for the rows, hand the rows out; while one group is handed out the next two are on their way.
+// Batches are read in four waves over groups of keys, so that cache misses overlap: hash and ask for the buckets; probe
+// and ask for the rows, or for the next bucket where the first one is full of others; probe there; hand the rows out.
+// While one group is handed out the next three are on their way.
 #pragma once
 
 #include <gyr/base.h>
@@ -128,8 +129,8 @@ class KeyedRows {
     uint64_t replaced;
     {
       std::lock_guard lock(shard.mutex);
-      Spot spot = locate(shard, key);
-      if (spot.ref == kEmpty && make_room(shard)) spot = locate(shard, key);
+      Spot spot = locate(key);
+      if (spot.ref == kEmpty && make_room(key.hash)) spot = locate(key);
       NewRow fresh = merge(spot.row() ? payload_of(spot.ref) : nullptr);
       if (!fresh.ref) return false;
       publish(shard, spot, key, fresh.ref);
@@ -147,7 +148,7 @@ class KeyedRows {
     Spot spot;
     {
       std::lock_guard lock(shard.mutex);
-      spot = locate(shard, key);
+      spot = locate(key);
       if (!may(spot.row() ? payload_of(spot.ref) : nullptr) || !spot.row()) return false;
       spot.at->store(kErased, std::memory_order_release);
       shard.rows.store(--shard.live, std::memory_order_relaxed);
@@ -163,7 +164,7 @@ class KeyedRows {
 
   // A row with its key filled in; drop_row() when it is not published after all.
   NewRow make_row(const KeyRef& key, uint64_t payload_size);
-  void drop_row(const KeyRef& key, const NewRow& row) noexcept { arena_.free(stripe_of(key.hash), row.ref); }
+  void drop_row(const KeyRef& key, const NewRow& row) noexcept { arena_.free(shard_number(key.hash), row.ref); }
 
   // Rows in hash order (ties by key) from hash *cursor on; moves *cursor on, to kScanEnd at the end. Needs a guard. At
   // most max_rows, unless more rows than that share one hash. A row that exists during the whole scan is visited
@@ -179,8 +180,8 @@ class KeyedRows {
   EpochDomain& epochs() { return epochs_; }
 
  private:
+  // Of writers; what readers need lies apart (heads_), so that a writer's lock takes no line from them.
   struct alignas(64) Shard {
-    std::atomic<Buckets*> buckets{nullptr};
     std::mutex mutex;
     uint64_t live = 0, used = 0;  // used counts erased ways too; both under the mutex
     std::atomic<uint64_t> rows{0};
@@ -192,9 +193,8 @@ class KeyedRows {
     bool row() const { return ref > kErased; }
   };
   struct Probe {
-    KeyRef key;
-    const Buckets* buckets;
-    uint64_t at;
+    uint64_t head, at, word, hash;
+    Bucket& bucket() const { return Buckets::of(head).first[at]; }
   };
 
   struct NoTouch {};
@@ -209,9 +209,10 @@ class KeyedRows {
     return {data, size, h, h};
   }
   uint64_t hash_of_word(uint64_t word) const { return bytes_ ? word : hash_of(&word, sizeof word); }
-  Shard& shard_of(uint64_t hash) { return shards_[hash >> (64 - kShardBits)]; }
-  const Shard& shard_of(uint64_t hash) const { return shards_[hash >> (64 - kShardBits)]; }
-  static uint32_t stripe_of(uint64_t hash) { return uint32_t(hash >> (64 - kShardBits)); }
+  static uint32_t shard_number(uint64_t hash) { return uint32_t(hash >> (64 - kShardBits)); }
+  Shard& shard_of(uint64_t hash) { return shards_[shard_number(hash)]; }
+  uint64_t head_of(uint64_t hash) const { return heads_[shard_number(hash)].load(std::memory_order_acquire); }
+  Buckets buckets_of(uint64_t hash) const { return Buckets::of(head_of(hash)); }
 
   // A byte key lies before its payload: its size, then itself.
   static uint64_t key_room(uint32_t size) { return align_up(sizeof(uint32_t) + size, 8); }
@@ -225,18 +226,21 @@ class KeyedRows {
   bool same_key(uint64_t ref, const KeyRef& key) const;
   // The row's ref from bucket `at` on, or kEmpty. find_word(): of any row with the word.
   uint64_t find_ref(const Buckets& buckets, uint64_t at, const KeyRef& key) const;
-  static uint64_t find_word(const Buckets& buckets, uint64_t at, uint64_t word);
-  static Mark find_mark(const Buckets& buckets, uint64_t at, uint64_t word);
-  Spot locate(Shard& shard, const KeyRef& key) const;
-  bool make_room(Shard& shard);
+  static Mark find_way(const Buckets& buckets, uint64_t at, uint64_t word);
+  static uint64_t find_word(const Buckets& buckets, uint64_t at, uint64_t word) {
+    return find_way(buckets, at, word).ref;
+  }
+  static Mark find_here(const Bucket& bucket, uint64_t word);
+  Spot locate(const KeyRef& key) const;
+  bool make_room(uint64_t hash);
   void publish(Shard& shard, const Spot& spot, const KeyRef& key, uint64_t ref) noexcept;
   void retire(uint64_t ref, uint64_t hash);
-  Buckets* make_buckets(uint64_t count);
-  void free_buckets(const Buckets* buckets) noexcept;
+  Buckets make_buckets(uint64_t count);
+  void free_buckets(const Buckets& buckets) noexcept;
   template <class Allocate>
   auto within_budget(Allocate&& allocate);
   static void free_block_callback(void* ref, void* shard);
-  static void free_buckets_callback(void* p, void* store);
+  static void free_buckets_callback(void* head, void* store);
   void collect(const Buckets& buckets, uint64_t from, uint64_t to, uint64_t cursor, std::vector<StoredRow>* out) const;
 
   std::pmr::memory_resource* const memory_;
@@ -244,58 +248,97 @@ class KeyedRows {
   const bool bytes_;
   const uint32_t row_bytes_, prefetch_bytes_;
   RowArena arena_;
-  std::atomic<uint64_t> bucket_bytes_{0}, retired_bytes_{0};
+  alignas(64) std::atomic<uint64_t> heads_[kShards] = {};  // Buckets::head(); 0 = none
   Shard shards_[kShards];
+  std::atomic<uint64_t> bucket_bytes_{0}, retired_bytes_{0};
   mutable EpochDomain epochs_;  // last member: frees what is retired before the rest goes
 };
+
+// Where the word is in this bucket, without a branch per way: which one it is cannot be predicted.
+inline KeyedRows::Mark KeyedRows::find_here(const Bucket& b, uint64_t word) {
+  uint32_t equal = 0;
+#pragma GCC unroll 4
+  for (uint32_t w = 0; w < Bucket::kWays; w++)
+    equal |= uint32_t(b.word[w].load(std::memory_order_relaxed) == word) << w;
+  if (!equal) return {nullptr, kEmpty};
+  auto w = uint32_t(__builtin_ctz(equal));
+  uint64_t ref = b.ref[w].load(std::memory_order_acquire);
+  // The word is looked at again after the ref: an empty way's word, 0, could be the key, and another's a moment later.
+  if (ref <= kErased || b.word[w].load(std::memory_order_relaxed) != word) return {nullptr, kErased};
+  return {const_cast<std::atomic<uint64_t>*>(&b.ref[w]), ref};
+}
 
 template <class Key, class Use, class Touch>
 void KeyedRows::find(const Key* keys, size_t n, Use&& use, [[maybe_unused]] const Touch& touch) const {
   constexpr bool kInt = std::is_same_v<Key, int64_t>;
-  constexpr size_t kWaves = 3;
+  constexpr size_t kWaves = 4;
   Probe probes[kWaves][kGroup];
-  const uint8_t* rows[kGroup];
   uint64_t refs[kWaves][kGroup];
+  uint8_t later[kWaves][kGroup];
+  size_t n_later[kWaves];
+  const uint8_t* rows[kGroup];
+  static_assert(kGroup <= 256);
   const size_t group = knobs::capacity(kGroup), groups = (n + group - 1) / group;
   auto count = [&](size_t g) { return g + 1 < groups ? group : n - g * group; };
+  auto found = [&](const Probe& p, const Mark& mark, uint64_t* ref) {
+    *ref = mark.ref;
+    if (!mark.at) return;
+    if constexpr (!std::is_same_v<Touch, NoTouch>) touch(mark, p.hash);
+    const auto* block = RowArena::block(mark.ref);
+    for (uint32_t b = 0; b < prefetch_bytes_; b += 64) __builtin_prefetch(block + b);
+  };
   for (size_t step = 0; step < groups + kWaves - 1; step++) {
     if (size_t g = step; g < groups) {
       Probe* p = probes[g % kWaves];
       for (size_t i = 0, m = count(g); i < m; i++, p++) {
-        if constexpr (kInt)
-          p->key = key(&keys[g * group + i]);
-        else
-          p->key = key(keys[g * group + i]);
-        p->buckets = shard_of(p->key.hash).buckets.load(std::memory_order_acquire);
-        p->at = p->buckets->home(p->key.hash, kShardBits);
-        __builtin_prefetch(&p->buckets->at()[p->at]);
+        const KeyRef ref = [&] {
+          if constexpr (kInt)
+            return key(&keys[g * group + i]);
+          else
+            return key(keys[g * group + i]);
+        }();
+        const uint64_t head = head_of(ref.hash);
+        *p = {head, Buckets::of(head).home(ref.hash, kShardBits), ref.word, ref.hash};
+        __builtin_prefetch(&p->bucket());
       }
     }
     if (size_t g = step - 1; g < groups) {
-      const Probe* p = probes[g % kWaves];
+      Probe* p = probes[g % kWaves];
       uint64_t* ref = refs[g % kWaves];
+      size_t open = 0;
       for (size_t i = 0, m = count(g); i < m; i++, p++, ref++) {
         // Byte keys: whoever has this hash; nearly always the one.
-        if constexpr (std::is_same_v<Touch, NoTouch>) {
-          *ref = find_word(*p->buckets, p->at, p->key.word);
-        } else {
-          Mark mark = find_mark(*p->buckets, p->at, p->key.word);
-          *ref = mark.ref;
-          if (mark.at) touch(mark, p->key.hash);
+        const Bucket& bucket = p->bucket();
+        Mark mark = find_here(bucket, p->word);
+        if (!mark.at && mark.ref == kErased)
+          mark = find_way(Buckets::of(p->head), p->at, p->word);  // another with this word?
+        else if (!mark.at && bucket.full()) {
+          p->at = Buckets::of(p->head).next(p->at);
+          __builtin_prefetch(&p->bucket());
+          later[g % kWaves][open++] = uint8_t(i);
         }
-        const auto* block = RowArena::block(*ref);
-        if (*ref != kEmpty)
-          for (uint32_t b = 0; b < prefetch_bytes_; b += 64) __builtin_prefetch(block + b);
+        found(*p, mark, ref);
       }
+      n_later[g % kWaves] = open;
     }
     if (size_t g = step - 2; g < groups) {
+      for (size_t j = 0; j < n_later[g % kWaves]; j++) {
+        size_t i = later[g % kWaves][j];
+        const Probe& p = probes[g % kWaves][i];
+        found(p, find_way(Buckets::of(p.head), p.at, p.word), &refs[g % kWaves][i]);
+      }
+    }
+    if (size_t g = step - 3; g < groups) {
       const uint64_t* ref = refs[g % kWaves];
       size_t m = count(g);
       for (size_t i = 0; i < m; i++) {
         uint64_t r = ref[i];
         if constexpr (!kInt) {
           const Probe& p = probes[g % kWaves][i];
-          if (r != kEmpty && !same_key(r, p.key)) r = find_ref(*p.buckets, p.at, p.key);
+          const gyr_str& s = keys[g * group + i];
+          const KeyRef wanted{s.data, uint32_t(s.len), p.hash, p.word};
+          const Buckets buckets = Buckets::of(p.head);
+          if (r != kEmpty && !same_key(r, wanted)) r = find_ref(buckets, buckets.home(p.hash, kShardBits), wanted);
         }
         rows[i] = r != kEmpty ? payload_of(r) : nullptr;
       }
