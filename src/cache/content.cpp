@@ -29,8 +29,6 @@ constexpr size_t kChunk = 1024;  // rows that warm-up asks the tier for at once
 template <class Rows>
 class ContentOf final : public CacheContent {
  public:
-  static constexpr bool kDense = std::is_same_v<Rows, DenseRows>;
-
   ContentOf(std::shared_ptr<Runtime> runtime, const CacheShape& shape)
       : CacheContent(shape.options.dim),
         runtime_(std::move(runtime)),
@@ -38,8 +36,10 @@ class ContentOf final : public CacheContent {
         tiers_(shape.tiers),
         type_(shape.type),
         row_bytes_(shape.row_bytes),
+        dense_(options_.keys == GYR_CACHE_DENSE),
         default_row_(dim_, 0.0f),
-        kept_(make_eviction(shape), runtime_->memory(), row_bytes_, kDense ? options_.capacity : shape.expected()) {
+        kept_(make_eviction(shape), runtime_->memory(), row_bytes_,
+              Rows::kMarks ? shape.expected() : options_.capacity) {
     options_.tiers = nullptr;
     if (options_.miss != GYR_CACHE_MISS_DEFAULT) return;
     default_stored_.resize(row_bytes_);
@@ -55,21 +55,9 @@ class ContentOf final : public CacheContent {
   }
 
   Status start_tier() {
-    if (!tiers_.below && !tiers_.folder) return {};
-    if (tiers_.folder) {
-      uint64_t waiting = tiers_.segment_bytes ? tiers_.segment_bytes : kSegmentBytes;
-      GYR_ASSIGN(disk_, DiskTier::open(runtime_->memory(), tiers_.folder, row_bytes_, waiting));
-      tiers_.folder = nullptr;
+    if constexpr (Rows::kMarks) {
+      if (tiers_.below || tiers_.folder) return start_given_tier();
     }
-    ReadThrough::Options o{
-        disk_ ? disk_->callbacks() : *tiers_.below, row_bytes_, tiers_.failures ? tiers_.failures : 5,
-        tiers_.retry_ns ? int64_t(tiers_.retry_ns) : 1'000'000'000, tiers_.wait == GYR_CACHE_WAIT ? 1u : 2u};
-    tiers_.below = nullptr;
-    auto keep = [this](const int64_t* keys, const uint8_t* rows, size_t n, bool all) {
-      kept_.keep(keys, rows, n, row_bytes_, all);
-    };
-    auto sound = [this](const uint8_t* row) { return is_sound(type_, row, dim_); };
-    GYR_ASSIGN(tier_, ReadThrough::start(o, {keep, sound}));
     return {};
   }
   void own_tier() override {
@@ -149,13 +137,10 @@ class ContentOf final : public CacheContent {
     GYR_TRY(check_keys(keys, n, "keys"));
     GYR_TRY(check_values(rows, values, dim_, type_, "rows"));
     auto write = [&](size_t i, uint8_t* to) { store_row(type_, rows + i * dim_, dim_, to); };
-    if (!tier_) return kept_.store(keys, n, false, nullptr, write);
-    const bool held = tier_->takes_rows();
-    GYR_TRY(kept_.check_room(keys, n, held));
-    std::vector<uint8_t> stored(held ? n * row_bytes_ + 1 : 1);
-    for (size_t i = 0; held && i < n; i++) write(i, &stored[i * row_bytes_]);
-    return tier_->write(keys, stored.data(), n,
-                        [&](const std::vector<bool>& mixed) { return kept_.store(keys, n, held, &mixed, write); });
+    if constexpr (Rows::kMarks) {
+      if (tier_) return put_below(keys, n, write);
+    }
+    return kept_.store(keys, n, false, nullptr, write);
   }
 
   Status remove(const int64_t* keys, uint64_t n, uint64_t* removed) override {
@@ -257,7 +242,7 @@ class ContentOf final : public CacheContent {
         marks.push_back(mark);
       }
     }
-    if constexpr (!kDense) saved.options.capacity = saved.keys.size();
+    if (!dense_) saved.options.capacity = saved.keys.size();
     if (kept_.eviction()) order_by_warmth(marks, &saved);
     {
       std::lock_guard lock(offsets_mutex_);
@@ -294,6 +279,35 @@ class ContentOf final : public CacheContent {
   }
 
  private:
+  Status start_given_tier() {
+    if (tiers_.folder) {
+      uint64_t waiting = tiers_.segment_bytes ? tiers_.segment_bytes : kSegmentBytes;
+      GYR_ASSIGN(disk_, DiskTier::open(runtime_->memory(), tiers_.folder, row_bytes_, waiting));
+      tiers_.folder = nullptr;
+    }
+    ReadThrough::Options o{
+        disk_ ? disk_->callbacks() : *tiers_.below, row_bytes_, tiers_.failures ? tiers_.failures : 5,
+        tiers_.retry_ns ? int64_t(tiers_.retry_ns) : 1'000'000'000, tiers_.wait == GYR_CACHE_WAIT ? 1u : 2u};
+    tiers_.below = nullptr;
+    auto keep = [this](const int64_t* keys, const uint8_t* rows, size_t n, bool all) {
+      kept_.keep(keys, rows, n, row_bytes_, all);
+    };
+    auto sound = [this](const uint8_t* row) { return is_sound(type_, row, dim_); };
+    GYR_ASSIGN(tier_, ReadThrough::start(o, {keep, sound}));
+    return {};
+  }
+
+  // Into the tier and into memory.
+  template <class Write>
+  Status put_below(const int64_t* keys, uint64_t n, Write&& write) {
+    const bool held = tier_->takes_rows();
+    GYR_TRY(kept_.check_room(keys, n, held));
+    std::vector<uint8_t> stored(held ? n * row_bytes_ + 1 : 1);
+    for (size_t i = 0; held && i < n; i++) write(i, &stored[i * row_bytes_]);
+    return tier_->write(keys, stored.data(), n,
+                        [&](const std::vector<bool>& mixed) { return kept_.store(keys, n, held, &mixed, write); });
+  }
+
   // Rows out of the tier for the misses of one call.
   struct Fetched {
     std::vector<size_t> at;  // per miss: which of the keys asked for
@@ -310,13 +324,10 @@ class ContentOf final : public CacheContent {
   }
 
   // Keys that a dense cache cannot have are missing at once.
-  bool may_exist(int64_t key) const {
-    if constexpr (kDense) return uint64_t(key) < options_.capacity;
-    return true;
-  }
+  bool may_exist(int64_t key) const { return !dense_ || uint64_t(key) < options_.capacity; }
 
   Status check_keys(const int64_t* keys, uint64_t n, const char* what) const {
-    for (uint64_t i = 0; kDense && i < n; i++)
+    for (uint64_t i = 0; dense_ && i < n; i++)
       if (!may_exist(keys[i]))
         return fail(GYR_E_OUT_OF_RANGE, "cache", "%s[%llu] is %lld; a dense cache of capacity %llu has rows 0..%llu",
                     what, (unsigned long long)i, (long long)keys[i], (unsigned long long)options_.capacity,
@@ -440,6 +451,7 @@ class ContentOf final : public CacheContent {
   gyr_cache_tiers tiers_;      // likewise, once the tier has started
   const RowType type_;
   const uint32_t row_bytes_;
+  const bool dense_;
   std::vector<float> default_row_;       // zeros when missing rows read as zeros
   std::vector<uint8_t> default_stored_;  // the default row as rows are stored; empty without one
   KeptRows<Rows> kept_;
@@ -465,8 +477,10 @@ Result<std::shared_ptr<CacheContent>> make(std::shared_ptr<Runtime> runtime, con
 
 Result<std::shared_ptr<CacheContent>> make(std::shared_ptr<Runtime> runtime, const CacheShape& shape,
                                            SavedCache* saved) {
-  return shape.options.keys == GYR_CACHE_DENSE ? make<DenseRows>(std::move(runtime), shape, saved)
-                                               : make<HashedRows>(std::move(runtime), shape, saved);
+  // Of limited rows most places would stay empty.
+  return shape.options.keys == GYR_CACHE_DENSE && shape.unlimited()
+             ? make<DenseRows>(std::move(runtime), shape, saved)
+             : make<HashedRows>(std::move(runtime), shape, saved);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Rows in memory with what decides which of them stay. Without a limit and a tier (no Eviction) these are just the
-// rows. With one, writers are one at a time: the limit holds exactly, and a batch goes in as a whole or not at all.
+// rows; Rows without marks are always that. With one, writers are one at a time: the limit holds exactly, and a batch
+// goes in as a whole or not at all.
 #pragma once
 
 #include <algorithm>
@@ -36,10 +37,10 @@ class KeptRows {
   // Rows::find; what is found counts as read.
   template <class Use>
   void find(const int64_t* keys, size_t n, Use&& use) const {
-    if (eviction_)
-      rows_.find(keys, n, use, Eviction::Touch(*eviction_));
-    else
-      rows_.find(keys, n, use);
+    if constexpr (Rows::kMarks) {
+      if (eviction_) return rows_.find(keys, n, use, Eviction::Touch(*eviction_));
+    }
+    rows_.find(keys, n, use);
   }
 
   // write(i, to) fills the row of keys[i]. held: the tier holds them, so that those that the memory budget has no room
@@ -47,10 +48,51 @@ class KeptRows {
   // their row is not known.
   template <class Write>
   Status store(const int64_t* keys, uint64_t n, bool held, const std::vector<bool>* mixed, Write&& write) {
-    if (!eviction_) {
+    if constexpr (!Rows::kMarks) {
+      rows_.put(keys, n, write);
+      return {};
+    } else {
+      if (eviction_) return store_kept(keys, n, held, mixed, write);
       rows_.put(keys, n, 0, true, write);
       return {};
     }
+  }
+
+  // Rows that the tier gave, where there is none yet. all: whatever the admission says.
+  void keep(const int64_t* keys, const uint8_t* rows, size_t n, size_t row_bytes, bool all) requires Rows::kMarks {
+    std::lock_guard lock(writers_);
+    for (size_t i = 0; i < n; i++) {
+      if (rows_.mark(keys[i]) >= 0) continue;
+      uint64_t hash = hash64(keys[i]);
+      if (!all && !eviction_->admits(hash)) continue;
+      if (full() && (all || !evict_for(hash))) continue;
+      insert(keys[i], true, [&](uint8_t* to) { std::memcpy(to, rows + i * row_bytes, row_bytes); });
+    }
+  }
+
+  uint64_t remove(const int64_t* keys, uint64_t n) {
+    uint64_t count = 0;
+    if constexpr (Rows::kMarks) {
+      if (eviction_) {
+        std::lock_guard lock(writers_);
+        for (uint64_t i = 0; i < n; i++) count += erase(keys[i]);
+        return count;
+      }
+    }
+    for (uint64_t i = 0; i < n; i++) count += rows_.remove(keys[i]);
+    return count;
+  }
+
+  // Whether store() would have room.
+  Status check_room(const int64_t* keys, uint64_t n, bool held) requires Rows::kMarks {
+    std::lock_guard lock(writers_);
+    return check_locked(keys, n, held);
+  }
+
+ private:
+  static constexpr auto kRelaxed = std::memory_order_relaxed;
+  template <class Write>
+  Status store_kept(const int64_t* keys, uint64_t n, bool held, const std::vector<bool>* mixed, Write&& write) {
     std::lock_guard lock(writers_);
     GYR_TRY(check_locked(keys, n, held));
     for (uint64_t i = 0; i < n; i++) {
@@ -64,33 +106,6 @@ class KeptRows {
     return {};
   }
 
-  // Rows that the tier gave, where there is none yet. all: whatever the admission says.
-  void keep(const int64_t* keys, const uint8_t* rows, size_t n, size_t row_bytes, bool all) {
-    std::lock_guard lock(writers_);
-    for (size_t i = 0; i < n; i++) {
-      if (rows_.mark(keys[i]) >= 0) continue;
-      uint64_t hash = hash64(keys[i]);
-      if (!all && !eviction_->admits(hash)) continue;
-      if (full() && (all || !evict_for(hash))) continue;
-      insert(keys[i], true, [&](uint8_t* to) { std::memcpy(to, rows + i * row_bytes, row_bytes); });
-    }
-  }
-
-  uint64_t remove(const int64_t* keys, uint64_t n) {
-    auto lock = eviction_ ? std::unique_lock(writers_) : std::unique_lock<std::mutex>();
-    uint64_t count = 0;
-    for (uint64_t i = 0; i < n; i++) count += eviction_ ? erase(keys[i]) : rows_.remove(keys[i]);
-    return count;
-  }
-
-  // Whether store() would have room.
-  Status check_room(const int64_t* keys, uint64_t n, bool held) {
-    std::lock_guard lock(writers_);
-    return check_locked(keys, n, held);
-  }
-
- private:
-  static constexpr auto kRelaxed = std::memory_order_relaxed;
   static bool is_held(int mark) { return mark >= 0 && (mark & Eviction::kHeld); }
 
   // Rows that the tier does not hold must all fit; others need room for one at a time.

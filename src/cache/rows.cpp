@@ -1,11 +1,16 @@
 #include "cache/rows.h"
 
+#include <bit>
+#include <cstring>
+
 #include "base/error.h"
 
 namespace gyr {
 namespace {
 
 constexpr uint64_t kHuge = uint64_t(2) << 20;
+constexpr uint64_t kChunk = uint64_t(8) << 20;  // of places, at most
+constexpr int64_t kWaitNs = 1'000'000;
 
 }  // namespace
 
@@ -15,72 +20,153 @@ void HashedRows::scan(uint64_t* cursor, size_t max_rows, std::vector<CachedRow>*
   for (auto& row : found) out->push_back({row.key_int(), row.payload, row.mark});
 }
 
-size_t DenseRows::refs_align(uint64_t capacity) { return capacity * sizeof(refs_[0]) >= kHuge ? kHuge : 64; }
-
 DenseRows::DenseRows(std::pmr::memory_resource* memory, uint32_t row_bytes, uint64_t capacity)
-    : memory_(memory), row_bytes_(row_bytes), capacity_(capacity), arena_(memory, row_bytes) {
-  refs_ = static_cast<std::atomic<uint64_t>*>(memory_->allocate(capacity * sizeof(refs_[0]), refs_align(capacity)));
-  advise_huge(refs_, capacity * sizeof(refs_[0]));
-  for (uint64_t i = 0; i < capacity; i++) new (&refs_[i]) std::atomic<uint64_t>(0);
+    : memory_(memory),
+      row_bytes_(row_bytes),
+      stride_(uint32_t(align_up(row_bytes, row_bytes <= 8 ? 8 : 16))),
+      capacity_(capacity),
+      chunk_bits_(uint32_t(std::bit_width(std::max<uint64_t>(knobs::capacity(kChunk) / stride_, 1)) - 1)),
+      aside_(memory, {.row_bytes = row_bytes, .prefetch_bytes = 0}) {
+  // One block: chunks, bits, states.
+  auto* base = static_cast<uint8_t*>(take(head_bytes()));
+  std::memset(base, 0, head_bytes());
+  static_assert(kEmpty == 0);
+  chunks_ = reinterpret_cast<std::atomic<uint8_t*>*>(base);
+  here_ = reinterpret_cast<std::atomic<uint64_t>*>(base + align_up(chunks() * sizeof(chunks_[0]), 64));
+  states_ = base + head_bytes() - capacity;
 }
 
-DenseRows::~DenseRows() { memory_->deallocate(refs_, capacity_ * sizeof(refs_[0]), refs_align(capacity_)); }
-
-void DenseRows::free_callback(void* ref, void* self) {
-  auto r = reinterpret_cast<uint64_t>(ref);
-  static_cast<DenseRows*>(self)->arena_.free(uint32_t(r >> 16), r);
+DenseRows::~DenseRows() {
+  for (uint64_t i = 0; i < chunks(); i++)
+    if (uint8_t* chunk = chunks_[i].load(std::memory_order_relaxed)) give(chunk, chunk_bytes(i));
+  give(chunks_, head_bytes());
 }
 
-void DenseRows::retire(uint64_t ref) { epochs_.retire(reinterpret_cast<void*>(ref), free_callback, this); }
+uint64_t DenseRows::head_bytes() const {
+  return align_up(chunks() * sizeof(chunks_[0]), 64) + align_up(capacity_, 64) / 64 * sizeof(here_[0]) + capacity_;
+}
 
-uint64_t DenseRows::make_row(int64_t key) {
-  auto stripe = uint32_t(uint64_t(key) / 4096);  // neighbours share stretches of memory
-  try {
-    return arena_.allocate(stripe, row_bytes_);
-  } catch (const BudgetExceeded&) {
-    if (epochs_.waiting() == 0) throw;
+void* DenseRows::take(uint64_t bytes) {
+  void* p = memory_->allocate(bytes, bytes >= kHuge ? kHuge : 64);
+  advise_huge(p, bytes);
+  own_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  return p;
+}
+
+void DenseRows::give(void* p, uint64_t bytes) noexcept { memory_->deallocate(p, bytes, bytes >= kHuge ? kHuge : 64); }
+
+uint64_t DenseRows::chunk_bytes(uint64_t chunk) const {
+  return std::min(uint64_t(1) << chunk_bits_, capacity_ - (chunk << chunk_bits_)) * stride_;
+}
+
+void DenseRows::make_place(int64_t key) {
+  const uint64_t i = uint64_t(key) >> chunk_bits_;
+  if (chunks_[i].load(std::memory_order_acquire)) return;
+  std::lock_guard lock(chunks_mutex_);
+  if (!chunks_[i].load(std::memory_order_relaxed))
+    chunks_[i].store(static_cast<uint8_t*>(take(chunk_bytes(i))), std::memory_order_release);
+}
+
+// A reader's: the row was not in its place a moment ago. What aside_ no longer has went back there.
+const uint8_t* DenseRows::row(int64_t key) const {
+  for (;;) {
+    switch (state(key).load(std::memory_order_acquire)) {
+      case kHere:
+        return place(key);
+      case kAside:
+        if (const uint8_t* row = aside_.find(aside_.key(&key))) return row;
+        break;
+      default:
+        return nullptr;
+    }
   }
-  epochs_.synchronize();  // replaced rows count until readers have left them
-  return arena_.allocate(stripe, row_bytes_);
-}
-
-void DenseRows::publish(int64_t key, uint64_t fresh, bool replace) {
-  uint64_t old = 0;
-  if (replace)
-    old = refs_[key].exchange(fresh, std::memory_order_acq_rel);
-  else if (!refs_[key].compare_exchange_strong(old, fresh, std::memory_order_acq_rel))
-    return retire(fresh);  // another writer was faster
-  if (old)
-    retire(old);
-  else
-    size_.fetch_add(1, std::memory_order_relaxed);
 }
 
 bool DenseRows::remove(int64_t key) {
-  uint64_t old = refs_[key].exchange(0, std::memory_order_acq_rel);
-  if (!old) return false;
-  size_.fetch_sub(1, std::memory_order_relaxed);
-  retire(old);
+  {
+    std::lock_guard lock(lock_of(key));
+    const uint8_t was = state(key).load(std::memory_order_relaxed);
+    if (was == kEmpty || was == kLeft) return false;
+    if (was == kHere) reserve_wait();
+    set(key, kLeft);
+    size_.fetch_sub(1, std::memory_order_relaxed);
+    if (was == kHere)
+      wait_for_readers(key);
+    else
+      aside_.erase(aside_.key(&key));
+  }
+  settle();
   return true;
 }
 
-bool DenseRows::walk(Hand* hand, Met* out) {
-  for (uint64_t steps = 0; steps <= capacity_; steps++) {
-    uint64_t key = *hand % capacity_;
-    *hand = key + 1;
-    uint64_t ref = refs_[key].load(std::memory_order_relaxed);
-    if (!ref) continue;
-    *out = {int64_t(key), {&refs_[key], ref}};
-    return true;
+// Room for a wait_for_readers(), while a lack of memory changes nothing yet.
+void DenseRows::reserve_wait() {
+  std::lock_guard lock(leaving_mutex_);
+  const size_t need = leaving_.size() + promised_ + 1;
+  if (need > leaving_.capacity()) leaving_.reserve(need * 2);
+  promised_++;
+}
+
+void DenseRows::cancel_wait() noexcept {
+  std::lock_guard lock(leaving_mutex_);
+  promised_--;
+}
+
+void DenseRows::wait_for_readers(int64_t key) noexcept {
+  std::lock_guard lock(leaving_mutex_);
+  promised_--;
+  leaving_.push_back(key);
+}
+
+// Brings home what readers have left, and lets the next ones wait for those that are inside now.
+void DenseRows::settle() {
+  std::unique_lock settling(settling_, std::try_to_lock);
+  if (!settling) return;
+  for (bool waited = false;;) {
+    if (!ripe_.load(std::memory_order_acquire)) {
+      std::unique_lock lock(leaving_mutex_);
+      if (waited || leaving_.size() + left_.size() < kMostWaiting) return;
+      lock.unlock();
+      waited = true;
+      if (!aside_.epochs().synchronize_for(kWaitNs)) return;
+      continue;
+    }
+    while (!left_.empty()) {
+      settle(left_.back());
+      left_.pop_back();
+    }
+    {
+      std::lock_guard lock(leaving_mutex_);
+      if (leaving_.empty()) return;
+      try {
+        left_.reserve(promised_);  // it will be leaving_
+      } catch (const std::bad_alloc&) {
+        return;  // a later writer's
+      }
+      left_.swap(leaving_);
+    }
+    ripe_.store(false, std::memory_order_relaxed);
+    auto ripen = [](void* ripe, void*) {
+      static_cast<std::atomic<bool>*>(ripe)->store(true, std::memory_order_release);
+    };
+    aside_.epochs().retire(&ripe_, ripen, nullptr);
+    aside_.epochs().reclaim();
+    if (!ripe_.load(std::memory_order_acquire)) return;
   }
-  return false;
+}
+
+void DenseRows::settle(int64_t key) {
+  std::lock_guard lock(lock_of(key));
+  if (state(key).load(std::memory_order_relaxed) == kLeft) return state(key).store(kEmpty, std::memory_order_relaxed);
+  const KeyRef ref = aside_.key(&key);
+  std::memcpy(place(key), aside_.find(ref), row_bytes_);
+  set(key, kHere);
+  aside_.erase(ref);
 }
 
 void DenseRows::scan(uint64_t* cursor, size_t max_rows, std::vector<CachedRow>* out) const {
-  for (; *cursor < capacity_ && out->size() < max_rows; ++*cursor) {
-    uint64_t ref = refs_[*cursor].load(std::memory_order_acquire);
-    if (ref) out->push_back({int64_t(*cursor), RowArena::block(ref), RowArena::mark(ref)});
-  }
+  for (; *cursor < capacity_ && out->size() < max_rows; ++*cursor)
+    if (const uint8_t* found = row(int64_t(*cursor))) out->push_back({int64_t(*cursor), found, 0});
   if (*cursor >= capacity_) *cursor = KeyedRows::kScanEnd;
 }
 

@@ -1,13 +1,13 @@
-// Where a cache's rows live: found by hash, or by row number. Rows are immutable once published and are replaced whole,
-// so that readers never see half of one. Both hand out groups of rows whose cache misses overlap:
-//   find(keys, n, use[, touch]): use(first, m, const uint8_t* const* rows) for keys[first, first + m) in order; null =
-//   missing; touch(mark, hash) for every row found, before.
-// Each row has a mark (KeyedRows::Mark): the eviction's 8 bits.
+// Where a cache's rows live: found by hash, or by row number. Rows are replaced whole, so that readers never see half
+// of one. Both hand out groups of rows whose cache misses overlap:
+//   find(keys, n, use): use(first, m, const uint8_t* const* rows) for keys[first, first + m) in order; null = missing.
+// Hashed rows have a mark each (KeyedRows::Mark): the eviction's 8 bits.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
 #include <memory_resource>
+#include <mutex>
 #include <vector>
 
 #include "store/row_store.h"
@@ -24,6 +24,7 @@ struct NoTouch {};
 
 class HashedRows {
  public:
+  static constexpr bool kMarks = true;
   HashedRows(std::pmr::memory_resource* memory, uint32_t row_bytes, uint64_t expected)
       : row_bytes_(row_bytes),
         store_(memory,
@@ -37,6 +38,7 @@ class HashedRows {
     Mark mark;
   };
 
+  // touch(mark, hash) for every row found, before it is used.
   template <class Use, class Touch = NoTouch>
   void find(const int64_t* keys, size_t n, Use&& use, const Touch& touch = {}) const {
     if constexpr (std::is_same_v<Touch, NoTouch>)
@@ -68,61 +70,90 @@ class HashedRows {
   KeyedRows store_;
 };
 
+// Rows at their number, without an index: one bit per row says whether it is there. A row that readers may be
+// looking at is not written over: its successor goes aside, into a KeyedRows, and is copied to its place when those
+// readers have left, by whichever writer comes next.
 class DenseRows {
  public:
+  static constexpr bool kMarks = false;
   DenseRows(std::pmr::memory_resource* memory, uint32_t row_bytes, uint64_t capacity);
   ~DenseRows();
   DenseRows(const DenseRows&) = delete;
   DenseRows& operator=(const DenseRows&) = delete;
 
-  EpochDomain::ReadGuard read() const { return epochs_.enter(); }
-  using Mark = KeyedRows::Mark;
-  using Hand = uint64_t;
+  EpochDomain::ReadGuard read() const { return aside_.read(); }
+  using Hand = HashedRows::Hand;
   using Met = HashedRows::Met;
 
-  template <class Use, class Touch = NoTouch>
-  void find(const int64_t* keys, size_t n, Use&& use, const Touch& touch = {}) const;  // out of range = missing
+  template <class Use>
+  void find(const int64_t* keys, size_t n, Use&& use) const;  // out of range = missing
   template <class Write>
-  void put(const int64_t* keys, size_t n, uint8_t mark, bool replace, Write&& write) {
+  void put(const int64_t* keys, size_t n, Write&& write) {
     for (size_t i = 0; i < n; i++) {
-      if (!replace && ref(keys[i], std::memory_order_relaxed)) continue;
-      uint64_t fresh = make_row(keys[i]) | uint64_t(mark) << RowArena::kMarkShift;
-      write(i, RowArena::block(fresh));
-      publish(keys[i], fresh, replace);
+      put(keys[i], [&](uint8_t* to) { write(i, to); });
+      if (i + 1 == n || (i + 1) % kSettleEvery == 0) settle();
     }
   }
-  int mark(int64_t key) const {
-    uint64_t r = ref(key, std::memory_order_relaxed);
-    return r ? RowArena::mark(r) : -1;
-  }
-  static void seek(Hand*, uint64_t) {}
-  static void walk_all(Hand*) {}
-  bool walk(Hand* hand, Met* out);
   bool remove(int64_t key);
   uint64_t size() const { return size_.load(std::memory_order_relaxed); }
-  uint64_t bytes() const { return sizeof *this + capacity_ * sizeof(refs_[0]) + arena_.bytes(); }
-  uint64_t capacity() const { return capacity_; }
+  uint64_t bytes() const { return sizeof *this + own_bytes_.load(std::memory_order_relaxed) + aside_.bytes(); }
   void scan(uint64_t* cursor, size_t max_rows, std::vector<CachedRow>* out) const;
 
  private:
-  static constexpr size_t kGroup = 32;
+  // kEmpty: nobody can be reading the place. kLeft: the row was removed, somebody may be. kHere: it is in its place.
+  // kAside: it is in aside_. Rows that are kAside or kLeft wait in leaving_ or left_ for their readers, once each:
+  // twice would be too early the first time.
+  enum State : uint8_t { kEmpty, kHere, kAside, kLeft };
+  static constexpr size_t kGroup = 16;
+  static constexpr uint32_t kLocks = 64;
+  static constexpr uint64_t kMostWaiting = 4096, kSettleEvery = 1024;  // rows
 
-  uint64_t ref(int64_t key, std::memory_order order) const {
-    return uint64_t(key) < capacity_ ? refs_[key].load(order) : 0;
+  std::atomic_ref<uint8_t> state(int64_t key) const { return std::atomic_ref<uint8_t>(states_[key]); }
+  // With the row's lock, which is that of its word in here_, too.
+  void set(int64_t key, State to) {
+    auto& word = here_[key / 64];
+    const uint64_t bit = uint64_t(1) << key % 64, now = word.load(std::memory_order_relaxed);
+    state(key).store(to, std::memory_order_release);
+    word.store(to == kHere ? now | bit : now & ~bit, std::memory_order_release);
   }
-  uint64_t make_row(int64_t key);
-  void publish(int64_t key, uint64_t fresh, bool replace);
-  void retire(uint64_t ref);
-  static void free_callback(void* ref, void* self);
-  static size_t refs_align(uint64_t capacity);
+  // Null as long as no row was near it.
+  uint8_t* place(int64_t key) const {
+    uint8_t* chunk = chunks_[uint64_t(key) >> chunk_bits_].load(std::memory_order_acquire);
+    return chunk ? chunk + (uint64_t(key) & ((uint64_t(1) << chunk_bits_) - 1)) * stride_ : nullptr;
+  }
+  const uint8_t* row(int64_t key) const;
+  std::mutex& lock_of(int64_t key) { return locks_[uint64_t(key) / 64 % kLocks]; }
+  template <class Write>
+  void put(int64_t key, Write&& write);
+  void make_place(int64_t key);
+  uint64_t chunks() const { return ((capacity_ - 1) >> chunk_bits_) + 1; }
+  uint64_t chunk_bytes(uint64_t chunk) const;
+  uint64_t head_bytes() const;
+  void* take(uint64_t bytes);
+  void give(void* p, uint64_t bytes) noexcept;
+  void reserve_wait();
+  void cancel_wait() noexcept;
+  void wait_for_readers(int64_t key) noexcept;
+  void settle();
+  void settle(int64_t key);
 
   std::pmr::memory_resource* const memory_;
-  const uint32_t row_bytes_;
+  const uint32_t row_bytes_, stride_;
   const uint64_t capacity_;
-  RowArena arena_;
-  std::atomic<uint64_t>* refs_;  // of the arena; 0 = no row
-  std::atomic<uint64_t> size_{0};
-  mutable EpochDomain epochs_;
+  const uint32_t chunk_bits_;
+  uint8_t* states_ = nullptr;
+  std::atomic<uint64_t>* here_ = nullptr;  // a bit for every row that is kHere: what readers look at first is small
+  std::atomic<uint8_t*>* chunks_ = nullptr;
+  std::atomic<uint64_t> size_{0}, own_bytes_{0};
+  std::mutex locks_[kLocks];
+  std::mutex chunks_mutex_;   // taken inside a row's lock
+  std::mutex leaving_mutex_;  // of the next two; taken inside a row's lock
+  std::vector<int64_t> leaving_;
+  size_t promised_ = 0;           // places in leaving_ for writes that are under way
+  std::mutex settling_;           // of what follows; a row's lock is taken inside
+  std::vector<int64_t> left_;     // left before `ripe_` was last cleared
+  std::atomic<bool> ripe_{true};  // the readers of that moment are gone
+  KeyedRows aside_;               // last member: everybody's epochs
 };
 
 template <class Write>
@@ -146,32 +177,61 @@ void HashedRows::put(const int64_t* keys, size_t n, uint8_t mark, bool replace, 
   }
 }
 
-template <class Use, class Touch>
-void DenseRows::find(const int64_t* keys, size_t n, Use&& use, [[maybe_unused]] const Touch& touch) const {
-  const uint8_t* rows[2][kGroup];
+template <class Use>
+void DenseRows::find(const int64_t* keys, size_t n, Use&& use) const {
+  constexpr size_t kAhead = 2;  // groups
+  const uint8_t* rows[kGroup];
   const size_t group = knobs::capacity(kGroup), groups = (n + group - 1) / group;
   auto count = [&](size_t g) { return g + 1 < groups ? group : n - g * group; };
   auto ask = [&](size_t g) {
-    for (size_t i = g * group, end = i + count(g); i < end; i++)
-      if (uint64_t(keys[i]) < capacity_) __builtin_prefetch(&refs_[keys[i]]);
-  };
-  if (groups) ask(0);
-  if (groups > 1) ask(1);
-  for (size_t g = 0; g <= groups; g++) {
-    if (g < groups) {
-      if (g + 2 < groups) ask(g + 2);
-      for (size_t i = 0, m = count(g); i < m; i++) {
-        uint64_t found = ref(keys[g * group + i], std::memory_order_acquire);
-        const uint8_t* row = RowArena::block(found);
-        rows[g % 2][i] = row;
-        if (!row) continue;
-        if constexpr (!std::is_same_v<Touch, NoTouch>)
-          touch(Mark{&refs_[keys[g * group + i]], found}, hash64(&keys[g * group + i], sizeof keys[0]));
-        for (uint32_t b = 0; b < std::min(row_bytes_, 1024u); b += 64) __builtin_prefetch(row + b);
-      }
+    for (size_t i = g * group, end = i + count(g); i < end; i++) {
+      if (uint64_t(keys[i]) >= capacity_) continue;
+      __builtin_prefetch(&here_[keys[i] / 64]);
+      const uint8_t* row = place(keys[i]);
+      for (uint32_t b = 0; row && b < std::min(row_bytes_, 1024u); b += 64) __builtin_prefetch(row + b);
     }
-    if (g) use((g - 1) * group, count(g - 1), static_cast<const uint8_t* const*>(rows[(g - 1) % 2]));
+  };
+  for (size_t g = 0; g < std::min(groups, kAhead); g++) ask(g);
+  for (size_t g = 0; g < groups; g++) {
+    if (g + kAhead < groups) ask(g + kAhead);
+    const size_t m = count(g);
+    for (size_t i = 0; i < m; i++) {
+      const int64_t key = keys[g * group + i];
+      if (uint64_t(key) >= capacity_)
+        rows[i] = nullptr;
+      else
+        rows[i] = here_[key / 64].load(std::memory_order_acquire) >> key % 64 & 1 ? place(key) : row(key);
+    }
+    use(g * group, m, static_cast<const uint8_t* const*>(rows));
   }
+}
+
+template <class Write>
+void DenseRows::put(int64_t key, Write&& write) {
+  std::lock_guard lock(lock_of(key));
+  const uint8_t was = state(key).load(std::memory_order_relaxed);
+  if (was == kEmpty) {
+    make_place(key);
+    write(place(key));
+    set(key, kHere);
+    size_.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  if (was == kHere) reserve_wait();
+  const KeyRef ref = aside_.key(&key);
+  try {
+    aside_.upsert(ref, [&](const uint8_t*) {
+      auto fresh = aside_.make_row(ref, row_bytes_);
+      write(fresh.payload);
+      return fresh;
+    });
+  } catch (...) {
+    if (was == kHere) cancel_wait();
+    throw;
+  }
+  set(key, kAside);
+  if (was == kLeft) size_.fetch_add(1, std::memory_order_relaxed);
+  if (was == kHere) wait_for_readers(key);
 }
 
 }  // namespace gyr
