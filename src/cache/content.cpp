@@ -241,8 +241,12 @@ class ContentOf final : public CacheContent {
   }
 
   Status save(ContainerWriter* file, std::string_view name) const override {
-    if (disk_) GYR_TRY(disk_->flush());
     SavedCache saved;
+    {  // before the rows: what is applied meanwhile may be saved without its offset, never the other way round
+      std::lock_guard lock(offsets_mutex_);
+      saved.offsets = offsets_;
+    }
+    if (disk_) GYR_TRY(disk_->flush());
     saved.options = options_;
     saved.default_row = default_row_;
     std::vector<uint8_t> marks;
@@ -259,10 +263,6 @@ class ContentOf final : public CacheContent {
     }
     if constexpr (!kDense) saved.options.capacity = saved.keys.size();
     if (kept_.eviction()) order_by_warmth(marks, &saved);
-    {
-      std::lock_guard lock(offsets_mutex_);
-      saved.offsets = offsets_;
-    }
     return write_cache(saved, file, name);
   }
 
@@ -398,6 +398,7 @@ class ContentOf final : public CacheContent {
     SavedCache sorted;
     sorted.options = saved->options;
     sorted.default_row = std::move(saved->default_row);
+    sorted.offsets = std::move(saved->offsets);
     sorted.rows.reserve(saved->rows.size());
     for (size_t i : order) {
       sorted.keys.push_back(saved->keys[i]);
