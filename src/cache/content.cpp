@@ -59,11 +59,19 @@ class ContentOf final : public CacheContent {
     if (tiers_.folder) {
       uint64_t waiting = tiers_.segment_bytes ? tiers_.segment_bytes : kSegmentBytes;
       GYR_ASSIGN(disk_, DiskTier::open(runtime_->memory(), tiers_.folder, row_bytes_, waiting));
-      tiers_.folder = nullptr;
+      disk_->on_damage([this](const std::string& path, uint64_t page) {
+        runtime_->log(GYR_LOG_ERROR, "cache",
+                      "'%s': page %llu is damaged; its rows are in error until they are written again", path.c_str(),
+                      (unsigned long long)page);
+      });
     }
-    ReadThrough::Options o{
-        disk_ ? disk_->callbacks() : *tiers_.below, row_bytes_, tiers_.failures ? tiers_.failures : 5,
-        tiers_.retry_ns ? int64_t(tiers_.retry_ns) : 1'000'000'000, tiers_.wait == GYR_CACHE_WAIT ? 1u : 2u};
+    ReadThrough::Options o{disk_ ? disk_->callbacks() : *tiers_.below,
+                           tiers_.folder ? tiers_.folder : "",
+                           row_bytes_,
+                           tiers_.failures ? tiers_.failures : 5,
+                           tiers_.retry_ns ? int64_t(tiers_.retry_ns) : 1'000'000'000,
+                           tiers_.wait == GYR_CACHE_WAIT ? 1u : 2u};
+    tiers_.folder = nullptr;
     tiers_.below = nullptr;
     auto keep = [this](const int64_t* keys, const uint8_t* rows, size_t n, bool all) {
       kept_.keep(keys, rows, n, row_bytes_, all);
