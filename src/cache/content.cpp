@@ -226,8 +226,12 @@ class ContentOf final : public CacheContent {
   }
 
   Status save(ContainerWriter* file, std::string_view name) const override {
-    if (disk_) GYR_TRY(disk_->flush());
     SavedCache saved;
+    {  // before the rows: what is applied meanwhile may be saved without its offset, never the other way round
+      std::lock_guard lock(offsets_mutex_);
+      saved.offsets = offsets_;
+    }
+    if (disk_) GYR_TRY(disk_->flush());
     saved.options = options_;
     saved.default_row = default_row_;
     std::vector<uint8_t> marks;
@@ -244,10 +248,6 @@ class ContentOf final : public CacheContent {
     }
     if (!dense_) saved.options.capacity = saved.keys.size();
     if (kept_.eviction()) order_by_warmth(marks, &saved);
-    {
-      std::lock_guard lock(offsets_mutex_);
-      saved.offsets = offsets_;
-    }
     return write_cache(saved, file, name);
   }
 
@@ -283,11 +283,19 @@ class ContentOf final : public CacheContent {
     if (tiers_.folder) {
       uint64_t waiting = tiers_.segment_bytes ? tiers_.segment_bytes : kSegmentBytes;
       GYR_ASSIGN(disk_, DiskTier::open(runtime_->memory(), tiers_.folder, row_bytes_, waiting));
-      tiers_.folder = nullptr;
+      disk_->on_damage([this](const std::string& path, uint64_t page) {
+        runtime_->log(GYR_LOG_ERROR, "cache",
+                      "'%s': page %llu is damaged; its rows are in error until they are written again", path.c_str(),
+                      (unsigned long long)page);
+      });
     }
-    ReadThrough::Options o{
-        disk_ ? disk_->callbacks() : *tiers_.below, row_bytes_, tiers_.failures ? tiers_.failures : 5,
-        tiers_.retry_ns ? int64_t(tiers_.retry_ns) : 1'000'000'000, tiers_.wait == GYR_CACHE_WAIT ? 1u : 2u};
+    ReadThrough::Options o{disk_ ? disk_->callbacks() : *tiers_.below,
+                           tiers_.folder ? tiers_.folder : "",
+                           row_bytes_,
+                           tiers_.failures ? tiers_.failures : 5,
+                           tiers_.retry_ns ? int64_t(tiers_.retry_ns) : 1'000'000'000,
+                           tiers_.wait == GYR_CACHE_WAIT ? 1u : 2u};
+    tiers_.folder = nullptr;
     tiers_.below = nullptr;
     auto keep = [this](const int64_t* keys, const uint8_t* rows, size_t n, bool all) {
       kept_.keep(keys, rows, n, row_bytes_, all);
@@ -409,6 +417,7 @@ class ContentOf final : public CacheContent {
     SavedCache sorted;
     sorted.options = saved->options;
     sorted.default_row = std::move(saved->default_row);
+    sorted.offsets = std::move(saved->offsets);
     sorted.rows.reserve(saved->rows.size());
     for (size_t i : order) {
       sorted.keys.push_back(saved->keys[i]);

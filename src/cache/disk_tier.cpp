@@ -121,8 +121,30 @@ std::unique_ptr<PageReader> DiskTier::take_reader() {
   return PageReader::make(layout_.page_bytes, uring_);
 }
 
+void DiskTier::leave_out_damaged(std::vector<Wanted>* wanted, uint8_t* found) {
+  std::lock_guard lock(damaged_mutex_);
+  if (damaged_.empty()) return;
+  std::erase_if(*wanted, [&](const Wanted& w) {
+    if (!damaged_.contains({w.segment, w.page})) return false;
+    found[w.i] = GYR_TIER_ERROR;
+    return true;
+  });
+}
+
+void DiskTier::is_damaged(const Wanted& wanted) {
+  try {
+    std::lock_guard lock(damaged_mutex_);
+    if (!damaged_.insert({wanted.segment, wanted.page}).second) return;
+  } catch (const std::bad_alloc&) {
+    return;  // found out again next time
+  }
+  if (on_damage_) on_damage_(wanted.segment->path(), wanted.page);
+}
+
 // Every page once, however many of its rows are wanted.
 void DiskTier::read_pages(std::vector<Wanted>* wanted, uint8_t* rows, uint8_t* found) {
+  leave_out_damaged(wanted, found);
+  if (wanted->empty()) return;
   std::sort(wanted->begin(), wanted->end(), [](const Wanted& a, const Wanted& b) {
     return a.segment != b.segment ? a.segment < b.segment : a.page < b.page;
   });
@@ -144,9 +166,9 @@ void DiskTier::read_pages(std::vector<Wanted>* wanted, uint8_t* rows, uint8_t* f
   readers_.push_back(std::move(reader));
 }
 
-void DiskTier::take_page(const Wanted* first, const Wanted* end, const uint8_t* page, uint8_t* rows,
-                         uint8_t* found) const {
+void DiskTier::take_page(const Wanted* first, const Wanted* end, const uint8_t* page, uint8_t* rows, uint8_t* found) {
   bool sound = page && layout_.sound(page, first->page);
+  if (page && !sound) is_damaged(*first);
   for (const Wanted* w = first; w != end; w++) {
     found[w->i] = sound ? GYR_TIER_FOUND : GYR_TIER_ERROR;
     if (sound) std::memcpy(rows + w->i * layout_.row_bytes, layout_.row(page, w->ordinal), layout_.row_bytes);

@@ -5,9 +5,11 @@
 #include <gyr/cache.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <memory_resource>
 #include <mutex>
+#include <set>
 #include <shared_mutex>
 #include <string>
 #include <unordered_set>
@@ -33,6 +35,8 @@ class DiskTier {
   Status remove(const int64_t* keys, size_t n);
   Status flush();
   uint64_t rows() const { return index_.size(); }
+  // Who is told of each page that is found damaged, once. Before the first fetch.
+  void on_damage(std::function<void(const std::string& path, uint64_t page)> tell) { on_damage_ = std::move(tell); }
   // Without io_uring (tests).
   void read_plainly() { uring_ = false; }
 
@@ -64,7 +68,9 @@ class DiskTier {
   Source& tail() { return *sources_.back(); }
   void set_place(int64_t key, Place place);
   void read_pages(std::vector<Wanted>* wanted, uint8_t* rows, uint8_t* found);
-  void take_page(const Wanted* first, const Wanted* end, const uint8_t* page, uint8_t* rows, uint8_t* found) const;
+  void take_page(const Wanted* first, const Wanted* end, const uint8_t* page, uint8_t* rows, uint8_t* found);
+  void leave_out_damaged(std::vector<Wanted>* wanted, uint8_t* found);
+  void is_damaged(const Wanted& wanted);
   std::unique_ptr<PageReader> take_reader();
   Status write_tail();
   Status poisoned() const;
@@ -79,6 +85,10 @@ class DiskTier {
   std::vector<std::unique_ptr<Source>> sources_;  // never fewer; the last one is being filled
   std::mutex writers_;
   bool poisoned_ = false;  // a write failed: until reopened, none is tried again
+  // Pages that were not what had been written: read no more until the folder is opened again.
+  std::mutex damaged_mutex_;
+  std::set<std::pair<const Segment*, uint64_t>> damaged_;
+  std::function<void(const std::string& path, uint64_t page)> on_damage_;
   std::mutex readers_mutex_;
   std::vector<std::unique_ptr<PageReader>> readers_;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <new>
 
 #include "base/clock.h"
 
@@ -19,7 +20,12 @@ std::chrono::steady_clock::time_point until(int64_t ns) {
 }  // namespace
 
 ReadThrough::ReadThrough(const Options& o, Cache cache)
-    : tier_(o.tier), row_bytes_(o.row_bytes), failures_(o.failures), retry_ns_(o.retry_ns), cache_(std::move(cache)) {}
+    : tier_(o.tier),
+      folder_(o.folder),
+      row_bytes_(o.row_bytes),
+      failures_(o.failures),
+      retry_ns_(o.retry_ns),
+      cache_(std::move(cache)) {}
 
 Result<std::unique_ptr<ReadThrough>> ReadThrough::start(const Options& options, Cache cache) {
   std::unique_ptr<ReadThrough> made(new ReadThrough(options, std::move(cache)));
@@ -227,12 +233,20 @@ Status ReadThrough::write(const int64_t* keys, const uint8_t* rows, size_t n,
     }
   } done{this, &distinct};
   written(keys, n, &mixed);
-  if (status != GYR_OK) {
-    Status s = fail(GYR_E_CALLBACK, "cache", "the tier's %s of %zu rows answered %d; the cache is as before",
-                    rows ? "put" : "remove", n, status);
+  return status == GYR_OK ? store(mixed) : refused(rows ? "put" : "remove", n, status);
+}
+
+Status ReadThrough::refused(const char* what, size_t n, gyr_status status) const {
+  if (folder_.empty()) {
+    Status s =
+        fail(GYR_E_CALLBACK, "cache", "the tier's %s of %zu rows answered %d; the cache is as before", what, n, status);
     return std::move(s).with_flags(GYR_ERROR_FROM_CALLBACK);
   }
-  return store(mixed);
+  if (status == GYR_E_OUT_OF_MEMORY) throw std::bad_alloc();
+  return fail(status, "cache",
+              "the %s of %zu rows failed, as '%s' could not be written, now or before; the cache is as before; "
+              "open it again, nothing is written there until then",
+              what, n, folder_.c_str());
 }
 
 }  // namespace gyr

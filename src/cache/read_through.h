@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -27,6 +28,7 @@ class ReadThrough {
 
   struct Options {
     gyr_cache_tier tier;
+    std::string folder;  // that the tier is; empty: it is the host's
     uint32_t row_bytes;
     uint32_t failures;
     int64_t retry_ns;
@@ -85,7 +87,10 @@ class ReadThrough {
   void writing(const int64_t* keys, size_t n);
   void written(const int64_t* keys, size_t n, std::vector<bool>* mixed);
 
+  Status refused(const char* what, size_t n, gyr_status status) const;
+
   const gyr_cache_tier tier_;
+  const std::string folder_;
   const uint32_t row_bytes_, failures_;
   const int64_t retry_ns_;
   const Cache cache_;

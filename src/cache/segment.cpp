@@ -65,6 +65,7 @@ Status Segment::write(const std::string& path, const PageLayout& layout, std::sp
 Result<Segment> Segment::open(const std::string& path, const PageLayout& layout, std::vector<int64_t>* keys,
                               std::vector<int64_t>* removed) {
   Segment s;
+  s.path_ = path;
   GYR_ASSIGN(s.file_, File::open_read(path));
   GYR_ASSIGN(uint64_t size, s.file_.size());
   Header h;

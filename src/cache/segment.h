@@ -39,9 +39,11 @@ class Segment {
   static Result<Segment> open(const std::string& path, const PageLayout& layout, std::vector<int64_t>* keys,
                               std::vector<int64_t>* removed);
   const File& file() const { return direct_.fd() >= 0 ? direct_ : file_; }
+  const std::string& path() const { return path_; }
   uint64_t rows() const { return rows_; }
 
  private:
+  std::string path_;
   File file_, direct_;  // direct_: past the page cache, where the file system can
   uint64_t rows_ = 0;
 };

@@ -134,6 +134,27 @@ TEST(Delta, ReplayCompletesWhatWasCutShort) {
   EXPECT_EQ(first_of(*cache, 3), 20);
 }
 
+// Whatever a save meets, replaying from the offset it has brings everything: the rows of that offset are in the file.
+TEST(Delta, AFileSavedMeanwhileHasTheRowsOfItsOffset) {
+  auto cache = make();
+  std::vector<int64_t> many(200'000);
+  for (size_t i = 0; i < many.size(); i++) many[i] = -1 - int64_t(i);
+  apply(cache.get(), {"a", 1, many, 1});  // so that saving takes a while
+  int missing = 0;
+  std::atomic<bool> stop{false};
+  std::thread writer([&] {
+    for (int64_t i = 2; !stop; i++) apply(cache.get(), {"a", uint64_t(i), {i}, float(i % 1000)});
+  });
+  for (int round = 0; round < 6; round++) {
+    auto loaded = *Cache::load(runtime(), *saved(*cache), "cache");
+    auto last = int64_t(offset_of(*loaded, "a"));
+    for (int64_t i = 2; i <= last; i++) missing += first_of(*loaded, i) != float(i % 1000);
+  }
+  stop = true;
+  writer.join();
+  EXPECT_EQ(missing, 0);
+}
+
 TEST(Publish, ExchangesEverything) {
   auto cache = make(), aside = make();
   apply(cache.get(), {"a", 1, {1}, 10});

@@ -350,6 +350,33 @@ void logs() {
   put("log", "reserved", '\1', segment + std::string(512, '\0'));
 }
 
+// Files of the disk tier, as segment_fuzz.cpp takes them.
+void segments() {
+  auto number = [](uint64_t v, size_t n) { return std::string(reinterpret_cast<const char*>(&v), n); };
+  auto file = [&](uint64_t row_bytes, const std::vector<int64_t>& keys, const std::vector<int64_t>& removed) {
+    std::string out("\x89GYRSEG1");
+    uint64_t page = (row_bytes + 16 + 4095) / 4096 * 4096;
+    out += number(row_bytes, 4) + number(page, 4) + number(keys.size(), 8) + number(removed.size(), 8);
+    out += std::string(24, '\0');
+    for (uint64_t left = keys.size(), p = 0; left > 0; p++, left -= std::min(left, (page - 16) / row_bytes))
+      out += std::string(8, '\0') + number(p, 8) + std::string(48, char('a' + p));
+    for (int64_t key : keys) out += number(uint64_t(key), 8);
+    for (int64_t key : removed) out += number(uint64_t(key), 8);
+    return out;
+  };
+  const std::string small = file(4, {1, 2, -3, 2}, {5}), wide = file(5000, {1, 7}, {}), none = file(24, {}, {1, 2});
+  std::vector<int64_t> many;
+  for (int64_t k = 0; k < 60; k++) many.push_back(k * k);
+  put("segment", "small", char(4 | 8), small);
+  put("segment", "damaged_pages", char(4), small);
+  put("segment", "damaged_header", '\0', small);
+  put("segment", "wide", char(3 | 4 | 8), wide);
+  put("segment", "removals", char(1 | 4 | 8 | 64), none);
+  put("segment", "pages", char(2 | 4 | 8 | 64), file(140, many, {4, 9}));
+  put("segment", "two", char(4 | 8 | 32), number(small.size(), 2) + small + file(4, {1, 9}, {2}));
+  put("segment", "raw", char(16), small);
+}
+
 int main(int argc, char** argv) {
   if (argc != 3) {
     std::fprintf(stderr, "usage: make_corpus GOLDEN_FOLDER CORPUS_FOLDER\n");
@@ -365,5 +392,6 @@ int main(int argc, char** argv) {
   options();
   arrow();
   logs();
+  segments();
   return 0;
 }

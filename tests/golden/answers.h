@@ -2,8 +2,10 @@
 // line. The generator stores it beside the files; the test asks again with the library at hand and compares.
 #pragma once
 
+#include <filesystem>
 #include <sstream>
 
+#include "tests/golden/folders.h"
 #include "tests/golden/helpers.h"
 
 namespace gyr::golden {
@@ -38,6 +40,18 @@ class Answers {
   Answers(const Answers&) = delete;
 
   std::string all() {
+    if (has("bundle.gyr")) first_answers();
+    if (has("past.gyr")) past();
+    for (const char* name : {"cache_float32.gyr", "cache_int8.gyr"})
+      if (has(name)) cache(name);
+    if (has("live")) out_ << live_answers(runtime_, path("live"));
+    if (has("cache_rows")) out_ << cache_folder_answers(runtime_, path("cache_rows"));
+    return out_.str();
+  }
+
+ private:
+  std::string path(const char* name) const { return folder_ + "/" + name; }
+  void first_answers() {  // of what 1.0 has
     workflow();
     table();
     index("index_exact.gyr");
@@ -46,11 +60,8 @@ class Answers {
     network("model_two_tower.gyr");
     network("model_dlrm.gyr");
     bundle();
-    return out_.str();
   }
-
- private:
-  std::string path(const char* name) const { return folder_ + "/" + name; }
+  bool has(const char* name) const { return std::filesystem::exists(path(name)); }
   template <class T>
   void line(const char* what, const T* v, size_t n) {
     out_ << what;
@@ -168,6 +179,49 @@ class Answers {
            << (status[0][k] == GYR_VALUE_PRESENT ? ratio[k] : -1) << ' '
            << (status[1][k] == GYR_VALUE_PRESENT ? big[k] : -1) << '\n';
     gyr_table_destroy(t);
+  }
+
+  // A table with history and a view: the rows, and what they were.
+  void past() {
+    gyr_table* t = nullptr;
+    need(gyr_table_open(runtime_, path("past.gyr").c_str(), &t, &err_), err_, "past.gyr");
+    ArrowArrayStream out{};
+    need(gyr_table_export(t, &out, &err_), err_, "export");
+    stream("past", &out);
+    gyr_table_info info{};
+    info.struct_size = sizeof info;
+    need(gyr_table_get_info(t, &info, &err_), err_, "info");
+    out_ << "past rows " << info.rows << " versions " << info.versions << '\n';
+    for (uint32_t flags : {0u, uint32_t(GYR_AS_OF_UNKNOWN_TOO)}) {
+      std::vector<int64_t> ids, times;
+      for (int64_t id = 1; id < 4; id++)
+        for (int64_t time = 0; time < 60; time += 5) ids.push_back(id), times.push_back(time);
+      const size_t n = ids.size();
+      gyr_keys keys{sizeof keys, GYR_DTYPE_INT64, n, ids.data(), nullptr};
+      std::vector<int64_t> a(n);
+      std::vector<double> v(n);
+      std::vector<uint8_t> known(n), seen(n);
+      gyr_table_column c[2]{};
+      c[0].struct_size = c[1].struct_size = sizeof c[0];
+      c[0].name = "a", c[0].dtype = GYR_DTYPE_INT64, c[0].values = a.data(), c[0].status = known.data();
+      c[1].name = "v", c[1].dtype = GYR_DTYPE_FLOAT64, c[1].values = v.data(), c[1].status = seen.data();
+      c[0].values_capacity = c[1].values_capacity = n;
+      need(gyr_table_get_as_of(t, &keys, times.data(), flags, c, 2, &err_), err_, "as of");
+      for (size_t i = 0; i < n; i++)
+        out_ << "as of " << ids[i] << ' ' << times[i] << ' ' << int(known[i]) << ' ' << a[i] << ' ' << int(seen[i])
+             << ' ' << v[i] << '\n';
+    }
+    gyr_table_destroy(t);
+  }
+
+  void cache(const char* name) {
+    gyr_cache* c = nullptr;
+    need(gyr_cache_open(runtime_, path(name).c_str(), nullptr, &c, &err_), err_, name);
+    out_ << name << cached_rows(c, {-5, 1, 2, 3, 4, 5}, 3);
+    uint64_t offset = 0;
+    need(gyr_cache_get_offset(c, "stream", &offset, &err_), err_, name);
+    out_ << " offset " << offset << '\n';
+    gyr_cache_destroy(c);
   }
 
   void index(const char* name) {

@@ -1,6 +1,7 @@
 // Files that older libraries wrote, opened by this one: they answer as they did, and files from the future say so.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -57,7 +58,107 @@ TEST(Golden, TheNewestSetIsOfTheFormatWritten) {
   std::string facts = gyr_build_info(), newest;
   for (const auto& entry : std::filesystem::directory_iterator(kFolder))
     if (entry.is_directory()) newest = std::max(newest, entry.path().filename().string());
+  newest = newest.substr(0, newest.find('-'));
   EXPECT_NE(facts.find("\"" + newest + "\""), std::string::npos) << newest << " in " << facts;
+}
+
+// The files of tables and caches with one byte changed, or cut: refused, or what can be proven of them.
+class Damage : public ::testing::Test {
+ protected:
+  void SetUp() override { ASSERT_EQ(gyr_runtime_create(nullptr, &runtime_, &err_), GYR_OK) << err_.message; }
+  void TearDown() override { gyr_runtime_destroy(runtime_); }
+
+  void expect_refusal(gyr_status s, const std::string& what) const {
+    EXPECT_TRUE(s == GYR_E_CORRUPT || s == GYR_E_FORMAT_TOO_NEW || s == GYR_E_FORMAT_TOO_OLD)
+        << what << ": " << gyr_status_name(s) << ": " << err_.message;
+  }
+  // check(folder, what, cut) for copies of the folder in which a file has a byte changed, or ends early.
+  template <class Check>
+  void each_damage(const std::string& folder, size_t step, Check&& check) {
+    for (auto& entry : std::filesystem::directory_iterator(folder)) {
+      const std::string whole = slurp(entry.path()), name = entry.path().filename();
+      for (size_t at = 0; at < whole.size() && !HasFailure(); at += step)
+        for (bool cut : {false, true}) {
+          CopyOf copy(folder);
+          std::string bytes = cut ? whole.substr(0, at) : whole;
+          if (!cut) bytes[at] = char(bytes[at] ^ (1 + at % 255));
+          test::spill(copy.path() + "/" + name, bytes);
+          check(copy.path(), name + (cut ? " cut to " : " changed at ") + std::to_string(at), cut);
+        }
+    }
+  }
+  gyr_runtime* runtime_ = nullptr;
+  gyr_error err_ = GYR_ERROR_INIT;
+};
+
+TEST_F(Damage, EveryChangedByteOfAFileIsRefused) {
+  CopyOf copy("");
+  const std::string path = copy.path() + "/file.gyr";
+  for (const char* name : {"past.gyr", "cache_float32.gyr", "cache_int8.gyr"}) {
+    const std::string whole = slurp(kFolder + "/1.0-stores/" + name);
+    ASSERT_GT(whole.size(), 500u);
+    for (size_t at = 0; at < whole.size(); at++)
+      for (bool cut : {false, true}) {
+        std::string bytes = cut ? whole.substr(0, at) : whole;
+        if (!cut) bytes[at] = char(bytes[at] ^ (1 + at % 255));
+        test::spill(path, bytes);
+        gyr_table* t = nullptr;
+        gyr_cache* c = nullptr;
+        gyr_status s = name[0] == 'p' ? gyr_table_open(runtime_, path.c_str(), &t, &err_)
+                                      : gyr_cache_open(runtime_, path.c_str(), nullptr, &c, &err_);
+        expect_refusal(s, std::string(name) + (cut ? " cut to " : " changed at ") + std::to_string(at));
+        gyr_table_destroy(t);
+        gyr_cache_destroy(c);
+        if (HasFailure()) return;
+      }
+  }
+}
+
+TEST_F(Damage, ALiveFolderIsRefusedOrOfSomeMoment) {
+  std::vector<std::string> states;
+  CopyOf fresh("");
+  make_live(runtime_, fresh.path(), [&](const gyr_table* t) { states.push_back(live_rows(t)); });
+  int refused = 0, earlier = 0;
+  const std::string folder = kFolder + "/1.0-stores/live";
+  ASSERT_NE(live_answers(runtime_, folder).find(states.back()), std::string::npos);
+  each_damage(folder, 3, [&](const std::string& damaged, const std::string& what, bool) {
+    gyr_table* t = nullptr;
+    gyr_status s = open_live(runtime_, damaged, nullptr, &t, &err_);
+    if (s != GYR_OK) return refused++, expect_refusal(s, what);
+    auto state = std::find(states.begin() + kLiveSnapshot, states.end(), live_rows(t));
+    EXPECT_NE(state, states.end()) << what;
+    earlier += state + 1 != states.end();
+    gyr_table_destroy(t);
+  });
+  EXPECT_GT(refused, 100);
+  EXPECT_GT(earlier, 100);
+}
+
+TEST_F(Damage, ACacheFolderIsRefusedOrSaysWhichRowsAreDamaged) {
+  const std::string folder = kFolder + "/1.0-stores/cache_rows";
+  int refused = 0, in_error = 0;
+  auto keys = folder_keys();
+  each_damage(folder, 11, [&](const std::string& damaged, const std::string& what, bool cut) {
+    gyr_cache* c = nullptr;
+    gyr_status s = open_cache_folder(runtime_, damaged, &c, &err_);
+    if (s != GYR_OK) return refused++, expect_refusal(s, what);
+    EXPECT_FALSE(cut) << what;
+    std::vector<float> rows(keys.size() * kFolderDim);
+    std::vector<uint8_t> status(keys.size());
+    need(gyr_cache_get(c, keys.data(), keys.size(), rows.data(), status.data(), &err_), err_, "get");
+    for (size_t i = 0; i < keys.size(); i++) {
+      const int64_t k = keys[i];
+      const bool there = k >= 0 && k < kFolderKeys && k % 5;
+      const bool error = status[i] == GYR_VALUE_ERROR;
+      EXPECT_TRUE(error ? there : status[i] == (there ? GYR_VALUE_PRESENT : GYR_VALUE_MISSING)) << what << ", " << k;
+      float value = there && !error ? float(k) + (k % 3 ? 0 : 0.5f) : 0;
+      for (uint32_t d = 0; d < kFolderDim; d++) EXPECT_EQ(rows[i * kFolderDim + d], value) << what << ", " << k;
+      in_error += error;
+    }
+    gyr_cache_destroy(c);
+  });
+  EXPECT_GT(refused, 100);
+  EXPECT_GT(in_error, 100);
 }
 
 // A golden index with a few header bytes of its own; the header's checksum, XXH3-64 of the 56 bytes before it, is

@@ -35,6 +35,9 @@ const char* const kTableSchema = R"({"name":"t","key":"id","key_dtype":"string",
   "columns":[{"name":"flag","dtype":"bool"},{"name":"small","dtype":"int8"},{"name":"big","dtype":"int64"},
              {"name":"ratio","dtype":"float32"},{"name":"exact","dtype":"float64"},{"name":"name","dtype":"string"},
              {"name":"seen","dtype":"int64","list":true},{"name":"words","dtype":"string","list":true}]})";
+const char* const kPastSchema = R"({"name":"p","key":"id","event_time":"ts","created_time":"known",
+  "history":{"versions":4},"columns":[{"name":"a","dtype":"int64"},{"name":"s","dtype":"string"},
+  {"name":"v","dtype":"float32"}],"views":[{"name":"w","event_time":"wts","columns":["v"]}]})";
 const char* const kPipeline = R"({"version":1,"context":[{"name":"oldest","dtype":"float32"}],"stages":[
   {"stage":"features","side":"user","table":"users"},
   {"stage":"encode","workflow":"features","model":"retrieval"},
@@ -68,7 +71,17 @@ class Maker {
   }
   ~Maker() { gyr_runtime_destroy(runtime_); }
 
+  void make_stores() {
+    past();
+    cache("cache_float32.gyr", GYR_CACHE_FLOAT32);
+    cache("cache_int8.gyr", GYR_CACHE_INT8);
+    std::filesystem::create_directory(path("live"));
+    make_live(runtime_, path("live"));
+    std::filesystem::create_directory(path("cache_rows"));
+    make_cache_folder(runtime_, path("cache_rows"));
+  }
   void make() {
+    make_stores();
     full_workflow();
     table();
     index("index_exact.gyr", GYR_INDEX_EXACT, GYR_METRIC_COSINE, 9);
@@ -116,6 +129,45 @@ class Maker {
     need(gyr_table_upsert_row(t, &key, 4000000, columns, values, 3, nullptr, &err_), err_, "upsert");
     need(gyr_table_save(t, path("table.gyr").c_str(), &err_), err_, "save");
     gyr_table_destroy(t);
+  }
+
+  void past() {
+    gyr_table* t = nullptr;
+    need(gyr_table_create(runtime_, kPastSchema, &t, &err_), err_, "table");
+    auto upsert = [&](Rows rows) {
+      ArrowArrayStream s = rows.stream();
+      need(gyr_table_upsert(t, &s, nullptr, nullptr, &err_), err_, "upsert");
+    };
+    Rows first, late, view;
+    first.ints("id", {1, 2, 1}).ints("ts", {10, 20, 30}, "tsu:").ints("known", {11, 25, 33}, "tsu:");
+    upsert(std::move(first.ints("a", {100, 200, 101}).strings("s", {"one", "", "two"})));
+    late.ints("id", {1}).ints("ts", {20}, "tsu:").ints("known", {50}, "tsu:");
+    upsert(std::move(late.ints("a", {150})));
+    view.ints("id", {2, 3}).ints("wts", {15, 40}, "tsu:").ints("known", {16, 41}, "tsu:");
+    upsert(std::move(view.floats("v", {0.5f, -2})));
+    need(gyr_table_save(t, path("past.gyr").c_str(), &err_), err_, "save");
+    gyr_table_destroy(t);
+  }
+
+  void cache(const char* name, gyr_cache_rows rows) {
+    const float standard[] = {9, 8, 7};
+    gyr_cache_options o{};
+    o.struct_size = sizeof o;
+    o.dim = 3;
+    o.rows = rows;
+    o.miss = GYR_CACHE_MISS_DEFAULT;
+    o.default_row = standard;
+    gyr_cache* c = nullptr;
+    need(gyr_cache_create(runtime_, &o, &c, &err_), err_, "cache");
+    const int64_t keys[] = {1, 2, -5, 4}, gone[] = {2};
+    const float values[] = {1, 2, 3, 0, 0, 0, -1.5f, 0.25f, 3, 7, 7, 7};
+    gyr_cache_delta d{};
+    d.struct_size = sizeof d;
+    d.source = "stream", d.offset = 12;
+    d.keys = keys, d.rows = values, d.n = 4, d.removed = gone, d.n_removed = 1;
+    need(gyr_cache_apply(c, &d, nullptr, &err_), err_, "apply");
+    need(gyr_cache_save(c, path(name).c_str(), &err_), err_, name);
+    gyr_cache_destroy(c);
   }
 
   void index(const char* name, gyr_index_kind kind, gyr_metric metric, int n) {
@@ -279,8 +331,9 @@ class Maker {
 }  // namespace gyr::golden
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: make_golden NEW_FOLDER (tests/golden/<format major>.<minor>)\n");
+  const bool stores = argc == 3 && std::string(argv[2]) == "stores";
+  if (argc != 2 && !stores) {
+    std::fprintf(stderr, "usage: make_golden NEW_FOLDER [stores] (tests/golden/<format major>.<minor>)\n");
     return 2;
   }
   std::string folder = argv[1];
@@ -289,7 +342,8 @@ int main(int argc, char** argv) {
     return 1;
   }
   std::filesystem::create_directories(folder);
-  gyr::golden::Maker(folder).make();
+  gyr::golden::Maker maker(folder);
+  stores ? maker.make_stores() : maker.make();
   std::ofstream(folder + "/expected.txt") << gyr::golden::answers(folder);
   return 0;
 }

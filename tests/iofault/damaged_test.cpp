@@ -12,7 +12,8 @@ class Damaged : public testing::TestWithParam<const char*> {
   void SetUp() override {
     gyr_error err = GYR_ERROR_INIT;
     ASSERT_EQ(gyr_runtime_create(nullptr, &runtime_, &err), GYR_OK) << err.message;
-    file_ = take(Container::open(std::string(GYR_SOURCE_DIR "/tests/golden/1.0/") + GetParam() + ".gyr"));
+    std::string golden = GYR_SOURCE_DIR "/tests/golden/", name = std::string("/") + GetParam() + ".gyr";
+    file_ = take(Container::open(golden + (fs::exists(golden + "1.0" + name) ? "1.0" : "1.0-stores") + name));
   }
   void TearDown() override { gyr_runtime_destroy(runtime_); }
 
@@ -25,7 +26,11 @@ class Damaged : public testing::TestWithParam<const char*> {
     ok(writer.save(path));
     std::string kind = GetParam();
     if (kind.starts_with("workflow")) return open_as(gyr_workflow_open, gyr_workflow_destroy, path);
-    if (kind.starts_with("table")) return open_as(gyr_table_open, gyr_table_destroy, path);
+    auto open_cache = [](gyr_runtime* r, const char* file, gyr_cache** out, gyr_error* err) noexcept {
+      return gyr_cache_open(r, file, nullptr, out, err);
+    };
+    if (kind.starts_with("cache")) return open_as<gyr_cache>(open_cache, gyr_cache_destroy, path);
+    if (kind.starts_with("table") || kind == "past") return open_as(gyr_table_open, gyr_table_destroy, path);
     if (kind.starts_with("index")) return open_as(gyr_index_open, gyr_index_destroy, path);
     if (kind.starts_with("model")) return open_as(gyr_model_open, gyr_model_destroy, path);
     return open_as(gyr_bundle_open, gyr_bundle_destroy, path);
@@ -105,8 +110,9 @@ TEST_P(Damaged, Numbers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, Damaged,
-                         testing::Values("bundle", "index_exact", "index_graph", "model_dlrm", "model_ials",
-                                         "model_item_knn", "model_popularity", "model_two_tower", "table", "workflow"),
+                         testing::Values("bundle", "cache_float32", "cache_int8", "index_exact", "index_graph",
+                                         "model_dlrm", "model_ials", "model_item_knn", "model_popularity",
+                                         "model_two_tower", "past", "table", "workflow"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace

@@ -1,6 +1,7 @@
 // A table in a folder meets every trouble at every file operation, death and power cuts at every one: what was answered
 // is there when it is opened again, nothing is half there, and reads go on after a write has failed.
 #include "tests/iofault/live.h"
+#include <chrono>
 #include <thread>
 
 #include "tests/iofault/child.h"
@@ -190,6 +191,45 @@ TEST_P(LiveFaults, PowerLossAtEveryOperation) {
   EXPECT_GT(states, GetParam() == GYR_DURABILITY_NONE ? 8u : 100u);
   EXPECT_GT(lost, 0u);
   std::printf("%zu states of the disk\n", states);
+}
+
+// Research section 9: async. Nobody asks for a flush; what is older than the interval is there all the same.
+TEST(LivePower, AsyncLosesNoMoreThanTheFlushInterval) {
+  Folder work(true);
+  std::vector<Event> events;
+  {
+    Recorder recorder(true);
+    LiveRun run;
+    ASSERT_EQ(run.open(work.path, GYR_DURABILITY_ASYNC), GYR_OK) << run.err.message;
+    for (int i = 1; i <= 20; i++) {
+      recorder.begun = i;
+      ASSERT_EQ(run.change(i), GYR_OK) << run.err.message;
+      if (i % 5) continue;
+      gyr_table_log_info info{};
+      info.struct_size = sizeof info;
+      for (int wait = 0; wait < 30'000 && info.durable_lsn < info.last_lsn + (wait == 0); wait++) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        ASSERT_EQ(gyr_table_get_log_info(run.table, &info, &run.err), GYR_OK);
+      }
+      ASSERT_EQ(info.durable_lsn, info.last_lsn) << "nothing was flushed by itself";
+      recorder.acked = i;
+    }
+    std::lock_guard lock(recorder.events_mutex());
+    events = recorder.events;
+  }
+  LiveRun again;
+  bool lost = false;
+  for (auto& crash : crashes(events, {}, size_t(-1))) {
+    bool over = crash.at == events.size();
+    Folder disk(true);
+    for (auto& [name, text] : crash.disk) spill(disk.file(name), text);
+    ASSERT_EQ(again.open(disk.path, GYR_DURABILITY_ASYNC), GYR_OK) << again.err.message;
+    int64_t n = again.changes_there(over ? 20 : events[crash.at].acked, over ? 20 : events[crash.at].begun);
+    ASSERT_GE(n, 0) << "power off before operation " << crash.at;
+    lost |= !over && n < events[crash.at].begun;
+    again.close();
+  }
+  EXPECT_TRUE(lost) << "what is younger may be lost";
 }
 
 // What a checkpoint meets of changes made meanwhile is in the log before the snapshot is in its place.

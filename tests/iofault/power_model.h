@@ -33,6 +33,8 @@ class Recorder final : public FileWatch {
   std::vector<Event> events;
   std::atomic<int> acked{0}, begun{0};
 
+  std::mutex& events_mutex() { return mutex_; }  // while another thread may still write
+
   FileVerdict before(const FileCall& call) override {
     if (call.op == FileOp::kCreateUnnamed && !unnamed_) return {false, 0, EOPNOTSUPP};
     return {};

@@ -137,8 +137,8 @@ GYR_API gyr_status gyr_cache_create(gyr_runtime *runtime, const gyr_cache_option
  * @param err nullable
  * @return GYR_OK, INVALID_ARGUMENT (NaN, infinity, too large for the type of the rows), OUT_OF_RANGE (dense key, n),
  *         RESOURCE_EXHAUSTED (also: the limit is reached and too few rows may go; nothing was inserted), CALLBACK (the
- *         tier failed, and may have some of the rows; the cache is as before); nothing is inserted when the input is
- *         refused, a prefix when memory ran out
+ *         tier failed, and may have some of the rows; the cache is as before), IO (the folder, likewise); nothing is
+ *         inserted when the input is refused, a prefix when memory ran out
  * @ownership borrows arguments
  * @threadsafe any
  * @blocking by the tier
@@ -152,7 +152,7 @@ GYR_API gyr_status gyr_cache_put(gyr_cache *cache, const int64_t *keys, const fl
  * @param n number of keys
  * @param removed nullable; receives how many were in memory
  * @param err nullable
- * @return GYR_OK, OUT_OF_RANGE (dense key, n), CALLBACK (the tier failed; the cache is as before)
+ * @return GYR_OK, OUT_OF_RANGE (dense key, n), CALLBACK (the tier failed; the cache is as before), IO (the folder)
  * @ownership borrows arguments
  * @threadsafe any
  * @blocking by the tier
@@ -233,8 +233,8 @@ typedef struct gyr_cache_delta {
  * @param delta required
  * @param applied nullable; receives 1, or 0 when the offset is not above the source's last
  * @param err nullable
- * @return GYR_OK, or what gyr_cache_put and gyr_cache_remove answer: INVALID_ARGUMENT, OUT_OF_RANGE, CALLBACK. The offset
- *         is then not taken; the batch may be partly applied, and is to be applied again
+ * @return GYR_OK, or what gyr_cache_put and gyr_cache_remove answer: INVALID_ARGUMENT, OUT_OF_RANGE, CALLBACK, IO. The
+ *         offset is then not taken; the batch may be partly applied, and is to be applied again
  * @ownership borrows arguments
  * @threadsafe any
  * @blocking by the tier
