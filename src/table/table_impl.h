@@ -78,11 +78,7 @@ class TableImpl final : public Table {
     std::vector<uint8_t> state;        // GYR_VALUE_PRESENT, MISSING or EXPIRED
     std::vector<StoredRow> stored;     // what a scan met
     std::vector<int> columns;
-    // Reads as of times only.
-    std::vector<const uint8_t*> blocks;  // the keys' pasts
-    std::vector<uint16_t> ranks;
-    std::vector<uint32_t> order;
-    std::vector<uint8_t> copies;  // of rows
+    std::vector<const uint8_t*> blocks;  // of a read as of times: the keys' pasts
   };
 
  private:
@@ -114,11 +110,8 @@ class TableImpl final : public Table {
   Status resolve(const gyr_table_column* columns, uint64_t n, uint64_t count, Scratch* scratch) const;
   uint32_t groups_of(const std::vector<int>& columns) const;
   void locate(const Keys& keys, int64_t now_us, uint32_t groups, Scratch* scratch) const;
-  enum class Rows { kInPlace, kCopied };
-  void find_versions(uint32_t group, const int64_t* times_us, bool known, size_t keys, uint8_t* copies,
-                     Scratch* scratch) const;
-  void locate_as_of(const Keys& keys, const int64_t* times_us, bool known, uint32_t groups, Rows rows,
-                    Scratch* scratch) const;
+  void find_versions(uint32_t group, const int64_t* times_us, bool known, size_t keys, Scratch* scratch) const;
+  void locate_as_of(const Keys& keys, const int64_t* times_us, bool known, uint32_t groups, Scratch* scratch) const;
   Source source(const Scratch& scratch, int column, uint64_t keys, bool past) const;
   Status copy(const Scratch& scratch, const gyr_table_column* columns, uint64_t n, uint64_t keys, bool past) const;
   Status require_history() const;

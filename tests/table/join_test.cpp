@@ -1,5 +1,5 @@
-// Joins of many labels, against a list of versions per entity: windows in the order of addresses, event times that tie
-// or share a step of the index, rows that are copied and rows that are read in place.
+// Joins of many labels, against a list of versions per entity: many chunks, event times that tie or share a step of the
+// index, nulls, several groups, strings and lists.
 #include <algorithm>
 #include <map>
 #include <optional>
@@ -138,7 +138,7 @@ TEST(TableJoin, LooksUpManyLabelsTogether) {
   Joined j(false, kSmall);
   j.fill(700);
   for (bool known : {true, false})
-    for (int64_t labels : {0, 1, 255, 5000, 70'000}) j.check(700, labels, known);  // one window, and two
+    for (int64_t labels : {0, 1, 255, 5000, 70'000}) j.check(700, labels, known);
 }
 TEST(TableJoin, OfStringKeys) {
   Joined j(true, kSmall);
