@@ -86,7 +86,7 @@ std::unique_ptr<SchemaNode> schema_node(const char* format, std::string name, si
 struct ArrayNode {
   ArrayNode() = default;
   ArrayNode(const ArrayNode&) = delete;
-  std::vector<std::vector<char>> storage;
+  std::vector<std::unique_ptr<char[]>> storage;
   std::vector<const void*> buffers;
   std::vector<ArrowArray> children;
   std::vector<ArrowArray*> pointers;
@@ -99,14 +99,19 @@ struct ArrayNode {
   // Arrow wants non-NULL pointers even for empty buffers.
   template <class T>
   T* add(size_t n) {
-    storage.emplace_back(n * sizeof(T) + 8);
-    buffers.push_back(storage.back().data());
-    return reinterpret_cast<T*>(storage.back().data());
+    storage.push_back(std::make_unique_for_overwrite<char[]>(n * sizeof(T) + 8));
+    buffers.push_back(storage.back().get());
+    return reinterpret_cast<T*>(storage.back().get());
+  }
+  char* add_bits(size_t n) {
+    char* bits = add<char>(n / 8 + 1);
+    std::fill_n(bits, n / 8 + 1, 0);
+    return bits;
   }
   void add_validity(const std::vector<uint8_t>& valid) {
     for (uint8_t v : valid) null_count += !v;
     if (null_count == 0) return buffers.push_back(nullptr);
-    char* bits = add<char>(valid.size() / 8 + 1);
+    char* bits = add_bits(valid.size());
     for (size_t i = 0; i < valid.size(); i++) bits[i / 8] = char(bits[i / 8] | (valid[i] != 0) << (i % 8));
   }
 };
@@ -153,7 +158,7 @@ Status add_ints(const Column& column, const char* name, ArrayNode* node) {
 Status add_values(const Column& column, const char* name, ArrayNode* node) {
   switch (column.dtype) {
     case GYR_DTYPE_BOOL: {
-      char* bits = node->add<char>(column.ints.size() / 8 + 1);
+      char* bits = node->add_bits(column.ints.size());
       for (size_t i = 0; i < column.ints.size(); i++)
         bits[i / 8] = char(bits[i / 8] | (column.ints[i] != 0) << (i % 8));
       return {};

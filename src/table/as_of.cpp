@@ -1,14 +1,10 @@
 // Point-in-time joins of labels with a table's history.
-#include <algorithm>
 #include <set>
 
-#include "base/knobs.h"
 #include "table/table.h"
 
 namespace gyr {
 namespace {
-
-constexpr size_t kChunk = 256;  // labels whose rows are asked for before the first is copied
 
 Result<size_t> find_label(const std::vector<Field>& labels, const std::string& name, const char* what) {
   for (size_t i = 0; i < labels.size(); i++)
@@ -80,24 +76,17 @@ Status AsOfJoin::run(Batch* labels, Batch* out) {
       out->columns[c].reset(fields_[c].dtype, fields_[c].is_list);
   }
   const Column &key = out->columns[key_], &time = out->columns[time_];
-  const bool strings = table_->key_dtype() == GYR_DTYPE_STRING;
-  const size_t chunk = knobs::capacity(kChunk);
-  for (size_t begin = 0; begin < n; begin += chunk) {
-    const size_t m = std::min(chunk, n - begin);
-    Keys keys{table_->key_dtype(), nullptr, nullptr, m};
-    if (strings) {
-      strings_.resize(m);
-      for (size_t i = 0; i < m; i++) {
-        std::string_view s = key.string(int64_t(begin + i));
-        strings_[i] = {s.data(), s.size()};
-      }
-      keys.strings = strings_.data();
-    } else {
-      keys.ints = key.ints.data() + begin;
+  Keys keys{table_->key_dtype(), key.ints.data(), nullptr, n};
+  if (keys.dtype == GYR_DTYPE_STRING) {
+    strings_.resize(n);
+    for (size_t i = 0; i < n; i++) {
+      std::string_view s = key.string(int64_t(i));
+      strings_[i] = {s.data(), s.size()};
     }
-    GYR_TRY(table_->append_as_of(keys, time.ints.data() + begin, known_, columns_, out->columns.data() + n_labels));
+    keys.ints = nullptr;
+    keys.strings = strings_.data();
   }
-  return {};
+  return table_->append_as_of(keys, time.ints.data(), known_, columns_, out->columns.data() + n_labels);
 }
 
 }  // namespace gyr

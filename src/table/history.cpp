@@ -12,7 +12,7 @@ constexpr uint64_t kMostBlock = uint64_t(1) << 30;  // rows of one entity
 
 // Before the versions.
 uint64_t index_bytes(size_t groups, uint64_t versions, bool same_sizes) {
-  return groups * 8 + versions * 8 + (same_sizes ? 0 : align_up((versions + 1) * 4, 8));
+  return align_up(groups * 8 + 10 + versions * 2 + (same_sizes ? 0 : (versions + 1) * 4), 8);
 }
 bool no_ranges(const std::vector<RowFormat>& formats) {
   return std::none_of(formats.begin(), formats.end(), [](auto& f) { return f.has_ranges; });
@@ -29,9 +29,18 @@ uint64_t History::Versions::row_bytes(uint32_t group, uint32_t i) const {
   return history_->same_sizes_ ? history_->formats_[group].fixed_size : uint64_t(place(i + 1) - place(i)) * 8 - 8;
 }
 
-const uint8_t* History::Versions::known_by(uint32_t group, int64_t i, int64_t time) const {
+const uint8_t* History::Versions::in_force(uint32_t group, int64_t i, int64_t time, bool known) const {
+  int64_t first = begin(group), n = i - first + 1;
+  if (n > 0 && event(group, uint32_t(i)) > time) {  // shares the step of the time
+    while (n > 0) {
+      bool of_time = event(group, uint32_t(first + n / 2)) <= time;
+      first = of_time ? first + n / 2 + 1 : first;
+      n = of_time ? n - n / 2 - 1 : n / 2;
+    }
+    i = first - 1;
+  }
   for (; i >= int64_t(begin(group)); i--)
-    if (const uint8_t* version = at(group, uint32_t(i)); created(version) <= time) return version;
+    if (const uint8_t* version = at(group, uint32_t(i)); !known || created(version) <= time) return version;
   return nullptr;
 }
 
@@ -53,13 +62,22 @@ History::History(std::pmr::memory_resource* memory, const TableSchema& schema, K
     : schema_(schema),
       formats_(formats_of(schema)),
       same_sizes_(no_ranges(formats_)),
-      store_(
-          memory,
-          {.keys = schema.key.dtype == GYR_DTYPE_STRING ? KeyedRows::KeyKind::kBytes : KeyedRows::KeyKind::kInt,
-           .prefetch_bytes = uint32_t(std::min(index_bytes(formats_.size(), schema.versions, same_sizes_), kMostAhead)),
-           .hash = hash}) {
+      index_ahead_(uint32_t(std::min(index_bytes(formats_.size(), schema.versions, same_sizes_), kMostAhead))),
+      // Lookups of ints do not touch the blocks.
+      store_(memory, schema.key.dtype == GYR_DTYPE_STRING
+                         ? KeyedRows::Options{.keys = KeyedRows::KeyKind::kBytes, .prefetch_bytes = 64, .hash = hash}
+                         : KeyedRows::Options{.prefetch_bytes = 0, .hash = hash}) {
   std::vector<size_t> columns(formats_.size());
   for (uint32_t g : schema.group_of) places_.push_back(columns[g]++);
+}
+
+void History::prefetch(const KeyRef* keys, size_t n) const {
+  const bool bytes = schema_.key.dtype == GYR_DTYPE_STRING;
+  store_.prefetch(keys, n, bytes);
+  if (bytes || n < 2) return;
+  auto guard = store_.read();
+  for (size_t i = 0; i < n; i++)
+    if (const uint8_t* block = store_.find(keys[i])) prefetch(block);
 }
 
 // The entity's entries with the new ones in their places. Returns how many there were.
@@ -75,7 +93,7 @@ uint64_t History::arrange(const uint8_t* block, const News& news, Draft* draft) 
     if (block) {
       Versions old = open(block);
       for (uint32_t i = old.begin(g); i < old.end(g); i++)
-        entries.push_back({old.event(i), created(old.at(g, i)), row(old.at(g, i)), old.row_bytes(g, i)});
+        entries.push_back({old.event(g, i), created(old.at(g, i)), row(old.at(g, i)), old.row_bytes(g, i)});
     }
     if (news.take >> g & 1) arrange(g, news, begin, draft);
     draft->ends[g] = uint32_t(entries.size());
@@ -142,13 +160,19 @@ KeyedRows::NewRow History::write(const KeyRef& key, const News& news, const Draf
   for (auto& e : draft.entries) rows += e.bytes;
   auto made = store_.make_row(key, block_bytes(schema_, same_sizes_, n, rows));
   std::memset(made.payload, 0, at);
-  uint8_t *events = made.payload + groups * 8, *places = events + n * 8;
+  int64_t oldest = INT64_MAX, newest = INT64_MIN;
+  for (auto& e : draft.entries) oldest = std::min(oldest, e.event), newest = std::max(newest, e.event);
+  uint16_t shift = 0;
+  while ((uint64_t(newest) - uint64_t(oldest)) >> shift > UINT16_MAX) shift++;
+  put(made.payload + groups * 8, oldest);
+  put(made.payload + groups * 8 + 8, shift);
+  uint8_t *steps = made.payload + groups * 8 + 10, *places = steps + n * 2;
   for (uint32_t g = 0, i = 0; g < groups; g++) {
     put(made.payload + size_t(g) * 8, draft.ends[g]);
     put(made.payload + size_t(g) * 8 + 4, uint32_t(at / 8));
     for (; i < draft.ends[g]; i++) {
       const Entry& e = draft.entries[i];
-      put(events + size_t(i) * 8, e.event);
+      put(steps + size_t(i) * 2, uint16_t((uint64_t(e.event) - uint64_t(oldest)) >> shift));
       if (!same_sizes_) put(places + size_t(i) * 4, uint32_t(at / 8));
       put(made.payload + at, e.created);
       if (e.row)

@@ -1,9 +1,12 @@
 // Past versions of a table's rows, for reads as of a time. One block per entity holds all of its versions:
-//   {uint32 end, uint32 place}[groups] | int64 event time[n] | uint32 place[n + 1], padded | versions
+//   {uint32 end, uint32 place}[groups] | int64 base | uint16 shift | uint16 step[n] | uint32 place[n + 1] | versions
 // Versions of group g are [end[g - 1], end[g]), sorted by (event time, created time). A version is its created time (8
-// bytes) and its group's columns in RowFormat; a place is where it begins, in words of 8 bytes. Where no column differs
-// in size the group's first place is enough and the others are left out. So an as-of read touches the event times and
-// the version. A block is replaced as a whole: one lookup sees one state of an entity.
+// bytes) and its group's columns in RowFormat, whose first 8 bytes are its event time. A step is how far the event time
+// is beyond `base`, the oldest one of the block, shifted right so that all fit in 16 bits: a search among steps ends at
+// the version in force, or at one of those that share its step. A place is where a version begins, in words of 8 bytes.
+// Where no column differs in size the group's first place is enough and the others are left out. So an as-of read
+// touches the steps, a line of 16 versions, and the version. A block is replaced as a whole: one lookup sees one state
+// of an entity.
 //
 // Writers call insert() and erase() under the table's lock of the same key: no lock is taken the other way round.
 #pragma once
@@ -57,43 +60,58 @@ class History {
   // Of group g: the format of its versions, and where a column of the table is in them.
   const RowFormat& format(uint32_t group) const { return formats_[group]; }
   size_t place(size_t column) const { return places_[column]; }
+  // Asks for what a search of the block touches.
+  void prefetch(const uint8_t* block) const {
+    for (uint32_t b = 0; b < index_ahead_; b += 64) __builtin_prefetch(block + b);
+  }
+  // The same of the blocks that inserts of the keys will read.
+  void prefetch(const KeyRef* keys, size_t n) const;
   uint64_t versions() const { return versions_.load(std::memory_order_relaxed); }
 
   // A stored entity, opened.
   class Versions {
    public:
     Versions(const History& history, const uint8_t* block)
-        : history_(&history), block_(block), events_(block + history.formats_.size() * 8) {}
+        : history_(&history), block_(block), steps_(block + history.formats_.size() * 8 + 10) {}
     uint32_t begin(uint32_t group) const { return group ? end(group - 1) : 0; }
     uint32_t end(uint32_t group) const { return load<uint32_t>(block_ + size_t(group) * 8); }
     uint32_t count() const { return end(uint32_t(history_->formats_.size()) - 1); }
-    int64_t event(uint32_t i) const { return load<int64_t>(events_ + size_t(i) * 8); }
+    int64_t event(uint32_t group, uint32_t i) const { return History::event(at(group, i)); }
     const uint8_t* at(uint32_t group, uint32_t i) const {
       if (!history_->same_sizes_) return block_ + uint64_t(place(i)) * 8;
       uint64_t first = load<uint32_t>(block_ + size_t(group) * 8 + 4);
       return block_ + first * 8 + (i - begin(group)) * (8 + uint64_t(history_->formats_[group].fixed_size));
     }
     uint64_t row_bytes(uint32_t group, uint32_t i) const;
-    // The newest version of the time, known or not; -1 = none. Steps depend on the number of versions alone: branches
-    // on their times would be guessed wrong half of the time.
-    int64_t in_force(uint32_t group, int64_t time) const {
+    // The newest version of the time, known or not, or one after it in the same step; -1 = none. Does not touch the
+    // versions. Steps depend on the number of versions alone: branches on their times would be guessed wrong half of
+    // the time.
+    int64_t near(uint32_t group, int64_t time) const {
+      const int64_t base = load<int64_t>(steps_ - 10);
+      if (time < base) return -1;
+      const uint64_t beyond = (uint64_t(time) - uint64_t(base)) >> load<uint16_t>(steps_ - 2);
+      const auto step = uint16_t(std::min<uint64_t>(beyond, UINT16_MAX));
       const uint32_t begin = this->begin(group);
       uint32_t first = begin, n = end(group) - begin;
-      for (; n > 1; n -= n / 2) first += n / 2 & -uint32_t(event(first + n / 2 - 1) <= time);
-      if (n) first += event(first) <= time;
-      return first == begin ? -1 : int64_t(first) - 1;
+      for (; n > 16; n -= n / 2) first += n / 2 & -uint32_t(this->step(first + n / 2 - 1) <= step);
+      uint16_t until = 0;
+      for (uint32_t i = 0; i < n; i++) until = uint16_t(until + (this->step(first + i) <= step));
+      const uint32_t found = first + until;
+      return found == begin ? -1 : int64_t(found) - 1;
     }
-    // at() of the newest one up to i that was created by then; null = none.
-    const uint8_t* known_by(uint32_t group, int64_t i, int64_t time) const;
+    // at() of the newest one up to i that is of the time, and created by then where `known`; null = none.
+    const uint8_t* in_force(uint32_t group, int64_t i, int64_t time, bool known) const;
 
    private:
-    uint32_t place(uint32_t i) const { return load<uint32_t>(events_ + size_t(count()) * 8 + size_t(i) * 4); }
+    uint16_t step(uint32_t i) const { return load<uint16_t>(steps_ + size_t(i) * 2); }
+    uint32_t place(uint32_t i) const { return load<uint32_t>(steps_ + size_t(count()) * 2 + size_t(i) * 4); }
     const History* history_;
-    const uint8_t *block_, *events_;
+    const uint8_t *block_, *steps_;
   };
   Versions open(const uint8_t* block) const { return {*this, block}; }
   // Of what Versions::at() gives.
   static int64_t created(const uint8_t* version) { return load<int64_t>(version); }
+  static int64_t event(const uint8_t* version) { return RowFormat::event_time(row(version)); }
   static const uint8_t* row(const uint8_t* version) { return version + 8; }
 
   struct Entry {
@@ -122,6 +140,7 @@ class History {
   const TableSchema& schema_;
   std::vector<RowFormat> formats_;  // per group
   const bool same_sizes_;           // of the versions of a group
+  const uint32_t index_ahead_;      // how much of a block prefetch() asks for
   std::vector<size_t> places_;      // per column of the table
   std::atomic<uint64_t> versions_{0};
   KeyedRows store_;

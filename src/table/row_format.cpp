@@ -151,18 +151,32 @@ RowFormat::Range RowFormat::range(const uint8_t* row, size_t column) const {
   return {block + at, nulls ? block + start : nullptr, count};
 }
 
+template <class T, class V>
+void RowFormat::read_numbers(const uint8_t* const* rows, size_t n, size_t column, std::vector<V>* values,
+                             std::vector<uint8_t>* valid) const {
+  const size_t before = values->size();
+  values->resize(before + n);
+  V* to = values->data() + before;
+  const uint32_t offset = cells[column].offset;
+  bool nulls = false;
+  for (size_t i = 0; i < n; i++) {
+    const bool there = rows[i] && !is_null(rows[i], column);
+    nulls |= !there;
+    if (there) to[i] = V(load<T>(rows[i] + offset));
+  }
+  if (!nulls && valid->empty()) return;
+  valid->resize(before, 1);
+  for (size_t i = 0; i < n; i++) valid->push_back(rows[i] && !is_null(rows[i], column));
+}
+
 void RowFormat::read(const uint8_t* const* rows, size_t n, size_t column, Column* out) const {
   const Cell& c = cells[column];
   if (!c.is_list && c.dtype != GYR_DTYPE_STRING) {
     with_stored_type(c.dtype, [&]<class T>() {
-      for (size_t i = 0; i < n; i++) {
-        if (!rows[i] || is_null(rows[i], column))
-          out->push_null_leaf();
-        else if constexpr (std::is_floating_point_v<T>)
-          out->push_float(double(load<T>(rows[i] + c.offset)));
-        else
-          out->push_int(int64_t(load<T>(rows[i] + c.offset)));
-      }
+      if constexpr (std::is_floating_point_v<T>)
+        read_numbers<T>(rows, n, column, &out->floats, &out->leaf_valid);
+      else
+        read_numbers<T>(rows, n, column, &out->ints, &out->leaf_valid);
     });
     return;
   }

@@ -72,6 +72,11 @@ struct RowFormat {
 
   // Appends column c of every row to *out (reset by the caller); null rows become null.
   void read(const uint8_t* const* rows, size_t n, size_t column, Column* out) const;
+
+ private:
+  template <class T, class V>
+  void read_numbers(const uint8_t* const* rows, size_t n, size_t column, std::vector<V>* values,
+                    std::vector<uint8_t>* valid) const;
 };
 
 // Whether an event is beyond its time to live (0 = none) at `time`.

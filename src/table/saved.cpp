@@ -203,7 +203,7 @@ Status TableImpl::save_history(ByteWriter* out, uint64_t* versions) const {
             batch.columns[0].push_string(stored.key_text());
           else
             batch.columns[0].push_int(stored.key_int());
-          batch.columns[1].push_int(of.event(v));
+          batch.columns[1].push_int(of.event(g, v));
           batch.columns[2].push_int(History::created(of.at(g, v)));
           rows.push_back(History::row(of.at(g, v)));
         }

@@ -7,13 +7,6 @@ namespace {
 
 int64_t read_time(int64_t now_us) { return now_us == 0 ? realtime_us() : now_us; }
 
-// GYR_VALUE_* of a row's group. Before its event time it is not there yet.
-uint8_t state_of(int64_t event, int64_t now_us, int64_t ttl_us) {
-  if (now_us == INT64_MAX) return GYR_VALUE_PRESENT;
-  if (event > now_us) return GYR_VALUE_MISSING;
-  return expired_by(event, ttl_us, now_us) ? GYR_VALUE_EXPIRED : GYR_VALUE_PRESENT;
-}
-
 }  // namespace
 
 Result<std::shared_ptr<Table>> Table::create(std::shared_ptr<Runtime> runtime, std::string_view schema_json) {
@@ -84,66 +77,6 @@ void TableImpl::locate(const Keys& keys, int64_t now_us, uint32_t groups, Scratc
       }
     }
   });
-}
-
-// Of keys [begin, end): asks for the version in force at each time.
-void TableImpl::find_versions(uint32_t group, const int64_t* times_us, size_t begin, size_t end, size_t keys,
-                              Scratch* scratch) const {
-  const uint8_t** rows = scratch->rows.data() + group * keys;
-  int64_t* at = scratch->at.data() + group * keys;
-  const uint32_t bytes = std::min(history_->format(group).fixed_size + 8, 256u);
-  for (size_t i = begin; i < end; i++) {
-    const uint8_t* block = scratch->blocks[i];
-    rows[i] = nullptr;
-    if (!block) continue;
-    const History::Versions versions = history_->open(block);
-    at[i] = versions.in_force(group, times_us[i]);
-    if (at[i] < 0) continue;
-    rows[i] = versions.at(group, uint32_t(at[i]));
-    for (uint32_t b = 0; b < bytes; b += 64) __builtin_prefetch(rows[i] + b);
-    __builtin_prefetch(rows[i] + bytes - 1);
-  }
-}
-
-// And makes rows of them, where they can be read.
-void TableImpl::look_at_versions(uint32_t group, const int64_t* times_us, bool known, size_t begin, size_t end,
-                                 size_t keys, Scratch* scratch) const {
-  const uint8_t** rows = scratch->rows.data() + group * keys;
-  uint8_t* states = scratch->state.data() + group * keys;
-  const int64_t* at = scratch->at.data() + group * keys;
-  const int64_t ttl_us = schema_.groups[group].ttl_us;
-  for (size_t i = begin; i < end; i++) {
-    const uint8_t* version = rows[i];
-    if (version && known && History::created(version) > times_us[i])
-      version = history_->open(scratch->blocks[i]).known_by(group, at[i] - 1, times_us[i]);
-    uint8_t state = GYR_VALUE_MISSING;
-    if (version) state = state_of(RowFormat::event_time(History::row(version)), times_us[i], ttl_us);
-    states[i] = state;
-    rows[i] = state == GYR_VALUE_PRESENT ? History::row(version) : nullptr;
-  }
-}
-
-// The caller holds a guard of the history. Versions are looked at a group of keys after they were found.
-void TableImpl::locate_as_of(const Keys& keys, const int64_t* times_us, bool known, uint32_t groups,
-                             Scratch* scratch) const {
-  const size_t n_keys = keys.count, n_groups = schema_.groups.size();
-  scratch->rows.resize(n_keys * n_groups);
-  scratch->state.resize(n_keys * n_groups);
-  scratch->at.resize(n_keys * n_groups);
-  scratch->blocks.resize(n_keys);
-  size_t looked = 0;
-  auto look = [&](size_t end) {
-    for (uint32_t g = 0; g < n_groups; g++)
-      if (groups >> g & 1) look_at_versions(g, times_us, known, looked, end, n_keys, scratch);
-    looked = end;
-  };
-  find(history_->store(), keys, [&](size_t first, size_t n, const uint8_t* const* found) {
-    std::copy(found, found + n, scratch->blocks.begin() + ptrdiff_t(first));
-    for (uint32_t g = 0; g < n_groups; g++)
-      if (groups >> g & 1) find_versions(g, times_us, first, first + n, n_keys, scratch);
-    look(first);
-  });
-  look(n_keys);
 }
 
 Source TableImpl::source(const Scratch& scratch, int column, uint64_t keys, bool past) const {
@@ -226,37 +159,6 @@ Status TableImpl::read_into(const Keys& keys, int64_t now_us, const gyr_table_co
   auto guard = store_.read();
   locate(keys, read_time(now_us), groups_of(scratch->columns), &*scratch);
   return copy(*scratch, columns, n, keys.count, false);
-}
-
-Status TableImpl::require_history() const {
-  if (history_) return {};
-  return fail(GYR_E_INVALID_STATE, "table", "the table \"%.100s\" keeps no history; add \"history\" to its schema",
-              schema_.name.c_str());
-}
-
-Status TableImpl::read_as_of(const Keys& keys, const int64_t* times_us, bool known, const gyr_table_column* columns,
-                             uint64_t n) const {
-  GYR_TRY(require_history());
-  GYR_TRY(check_keys(keys));
-  auto scratch = scratch_.lend();
-  GYR_TRY(resolve(columns, n, keys.count, &*scratch));
-  auto guard = history_->store().read();
-  locate_as_of(keys, times_us, known, groups_of(scratch->columns), &*scratch);
-  return copy(*scratch, columns, n, keys.count, true);
-}
-
-Status TableImpl::append_as_of(const Keys& keys, const int64_t* times_us, bool known, const std::vector<int>& columns,
-                               Column* out) const {
-  GYR_TRY(require_history());
-  GYR_TRY(check_keys(keys));
-  auto scratch = scratch_.lend();
-  auto guard = history_->store().read();
-  locate_as_of(keys, times_us, known, groups_of(columns), &*scratch);
-  for (size_t c = 0; c < columns.size(); c++) {
-    Source from = source(*scratch, columns[c], keys.count, true);
-    from.format->read(from.rows, from.n, from.column, &out[c]);
-  }
-  return {};
 }
 
 Status TableImpl::scan(uint64_t* cursor, uint64_t batch_rows, Batch* out) const {

@@ -74,12 +74,11 @@ class TableImpl final : public Table {
 
   // Where the rows of a call's keys are, by group: [group * keys + key].
   struct Scratch {
-    std::vector<const uint8_t*> rows;    // null = not to be read
-    std::vector<uint8_t> state;          // GYR_VALUE_PRESENT, MISSING or EXPIRED
-    std::vector<StoredRow> stored;       // what a scan met
-    std::vector<const uint8_t*> blocks;  // of a read as of times: the keys' pasts
-    std::vector<int64_t> at;             // and which version is in force, by group
+    std::vector<const uint8_t*> rows;  // null = not to be read
+    std::vector<uint8_t> state;        // GYR_VALUE_PRESENT, MISSING or EXPIRED
+    std::vector<StoredRow> stored;     // what a scan met
     std::vector<int> columns;
+    std::vector<const uint8_t*> blocks;  // of a read as of times: the keys' pasts
   };
 
  private:
@@ -111,10 +110,7 @@ class TableImpl final : public Table {
   Status resolve(const gyr_table_column* columns, uint64_t n, uint64_t count, Scratch* scratch) const;
   uint32_t groups_of(const std::vector<int>& columns) const;
   void locate(const Keys& keys, int64_t now_us, uint32_t groups, Scratch* scratch) const;
-  void find_versions(uint32_t group, const int64_t* times_us, size_t begin, size_t end, size_t keys,
-                     Scratch* scratch) const;
-  void look_at_versions(uint32_t group, const int64_t* times_us, bool known, size_t begin, size_t end, size_t keys,
-                        Scratch* scratch) const;
+  void find_versions(uint32_t group, const int64_t* times_us, bool known, size_t keys, Scratch* scratch) const;
   void locate_as_of(const Keys& keys, const int64_t* times_us, bool known, uint32_t groups, Scratch* scratch) const;
   Source source(const Scratch& scratch, int column, uint64_t keys, bool past) const;
   Status copy(const Scratch& scratch, const gyr_table_column* columns, uint64_t n, uint64_t keys, bool past) const;
@@ -149,6 +145,13 @@ class TableImpl final : public Table {
   mutable LeasePool<Scratch> scratch_;
   std::unique_ptr<LiveTable> live_;  // null: not in a folder. Last: its thread ends first.
 };
+
+// GYR_VALUE_* of a row's group. Before its event time it is not there yet.
+inline uint8_t state_of(int64_t event, int64_t now_us, int64_t ttl_us) {
+  if (now_us == INT64_MAX) return GYR_VALUE_PRESENT;
+  if (event > now_us) return GYR_VALUE_MISSING;
+  return expired_by(event, ttl_us, now_us) ? GYR_VALUE_EXPIRED : GYR_VALUE_PRESENT;
+}
 
 // Columns of one batch in a section and back; decode checks every size and offset.
 void encode_column(const Column& column, ByteWriter* out);
