@@ -1,5 +1,6 @@
 #include "cache/rows.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -9,8 +10,14 @@ namespace gyr {
 namespace {
 
 constexpr uint64_t kHuge = uint64_t(2) << 20;
-constexpr uint64_t kChunk = uint64_t(8) << 20;  // of places, at most
+constexpr uint64_t kSmallestChunk = uint64_t(64) << 10, kLargestChunk = uint64_t(8) << 20;  // of places
+constexpr uint64_t kChunks = 16;  // as long as they are neither of these
 constexpr int64_t kWaitNs = 1'000'000;
+
+uint64_t chunk_rows(uint64_t capacity, uint64_t stride) {
+  const uint64_t bytes = std::clamp(capacity / kChunks * stride, kSmallestChunk, kLargestChunk);
+  return std::max<uint64_t>(knobs::capacity(bytes) / stride, 1);
+}
 
 }  // namespace
 
@@ -25,8 +32,12 @@ DenseRows::DenseRows(std::pmr::memory_resource* memory, uint32_t row_bytes, uint
       row_bytes_(row_bytes),
       stride_(uint32_t(align_up(row_bytes, row_bytes <= 8 ? 8 : 16))),
       capacity_(capacity),
-      chunk_bits_(uint32_t(std::bit_width(std::max<uint64_t>(knobs::capacity(kChunk) / stride_, 1)) - 1)),
+      chunk_bits_(uint32_t(std::bit_width(chunk_rows(capacity, stride_)) - 1)),
       aside_(memory, {.row_bytes = row_bytes, .prefetch_bytes = 0}) {
+  // Room for one row aside, so that rows can be replaced when the budget is used up.
+  const int64_t none = 0;
+  const KeyRef ref = aside_.key(&none);
+  aside_.drop_row(ref, aside_.make_row(ref, row_bytes));
   // One block: chunks, bits, states.
   auto* base = static_cast<uint8_t*>(take(head_bytes()));
   std::memset(base, 0, head_bytes());
@@ -97,6 +108,14 @@ bool DenseRows::remove(int64_t key) {
   }
   settle();
   return true;
+}
+
+// Rows that went aside take room that they give back when they are home.
+void DenseRows::bring_all_home() {
+  aside_.epochs().synchronize();
+  settle();
+  aside_.epochs().synchronize();
+  settle();
 }
 
 // Room for a wait_for_readers(), while a lack of memory changes nothing yet.

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <vector>
 
+#include "base/error.h"
 #include "store/row_store.h"
 
 namespace gyr {
@@ -90,7 +91,13 @@ class DenseRows {
   template <class Write>
   void put(const int64_t* keys, size_t n, Write&& write) {
     for (size_t i = 0; i < n; i++) {
-      put(keys[i], [&](uint8_t* to) { write(i, to); });
+      auto one = [&](uint8_t* to) { write(i, to); };
+      try {
+        put(keys[i], one);
+      } catch (const BudgetExceeded&) {
+        bring_all_home();
+        put(keys[i], one);
+      }
       if (i + 1 == n || (i + 1) % kSettleEvery == 0) settle();
     }
   }
@@ -136,6 +143,7 @@ class DenseRows {
   void wait_for_readers(int64_t key) noexcept;
   void settle();
   void settle(int64_t key);
+  void bring_all_home();
 
   std::pmr::memory_resource* const memory_;
   const uint32_t row_bytes_, stride_;
