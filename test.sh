@@ -68,12 +68,14 @@ else
   echo "FAILED: matrix"; failed=$((failed + 1))
 fi
 
-# Everything that runs on several threads under ThreadSanitizer (not the recall figures of the index, hit rates and
-# sizes: one thread, minutes), and every suite under Address- and UBSanitizer.
+# Everything that runs on several threads under ThreadSanitizer (not the recall figures of the index, hit rates, sizes
+# and damaged files: one thread, minutes), and every suite under Address- and UBSanitizer (less what counts figures or
+# allocations: slow, and nothing new).
+figures='cache/Eviction.HitRates|table/TableEstimate|index/Graph.SearchWithScratchAllocatesNothing'
 TARGETS="test_exec test_store test_table test_cache test_workflow test_index test_model test_bundle test_stress" \
   suite tsan tsan -R '^(exec|store|table|cache|workflow/Graph|index/Graph|model|bundle|stress)[./]' \
-  -E '^(cache/Eviction.HitRates|table/TableEstimate)'
-suite asan asan
+  -E "^($figures|index/Graph.RandomOperations|.*Damage|.*SurvivesSaving)"
+suite asan asan -E "^($figures)"
 
 note "python"
 venv=build/venv
