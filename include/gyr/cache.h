@@ -119,8 +119,8 @@ typedef struct gyr_cache_options {
  * @param options required
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE, IO (the folder), CORRUPT (its files), RESOURCE_EXHAUSTED (also: a
- *         thread could not be started)
+ * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE, IO (the folder), BUSY (another cache has it), CORRUPT (its files),
+ *         RESOURCE_EXHAUSTED (also: a thread could not be started)
  * @ownership caller destroys *out; the tier is the cache's from GYR_OK on, and is closed with it
  * @threadsafe any
  * @blocking starts threads when there is a tier
@@ -304,8 +304,8 @@ GYR_API gyr_status gyr_cache_save(const gyr_cache *cache, const char *path, gyr_
  *        the tier
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE, NOT_FOUND (no file), IO, CORRUPT, FORMAT_TOO_NEW, FORMAT_TOO_OLD,
- *         RESOURCE_EXHAUSTED (also: more rows that no tier holds than the limit)
+ * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE, NOT_FOUND (no file), IO, BUSY (another cache has the folder), CORRUPT,
+ *         FORMAT_TOO_NEW, FORMAT_TOO_OLD, RESOURCE_EXHAUSTED (also: more rows that no tier holds than the limit)
  * @ownership caller destroys *out; the tier is the cache's from GYR_OK on, and is closed with it
  * @threadsafe any
  * @blocking file I/O
