@@ -54,6 +54,10 @@ bool ReadThrough::join(const int64_t* keys, size_t n, bool here, const std::shar
   try {
     for (size_t i = 0; i < n; i++) {
       auto [it, fresh] = flying_.try_emplace(keys[i], Place{mine, mine->keys.size()});
+      if (!fresh && it->second.flight->stale[it->second.at]) {  // what it brings may be older than what was written
+        it->second = {mine, mine->keys.size()};
+        fresh = true;
+      }
       (*places)[i] = it->second;
       if (fresh) mine->keys.push_back(keys[i]);
     }
@@ -63,11 +67,17 @@ bool ReadThrough::join(const int64_t* keys, size_t n, bool here, const std::shar
       return true;
     }
   } catch (...) {
-    for (int64_t key : mine->keys) flying_.erase(key);
+    landed(*mine);
     throw;
   }
-  for (int64_t key : mine->keys) flying_.erase(key);
+  landed(*mine);
   return false;
+}
+
+// Under the lock: nobody joins it any more.
+void ReadThrough::landed(const Flight& flight) {
+  for (int64_t key : flight.keys)
+    if (auto it = flying_.find(key); it != flying_.end() && it->second.flight.get() == &flight) flying_.erase(it);
 }
 
 void ReadThrough::fetch(const int64_t* keys, size_t n, int64_t deadline_ns, bool keep_all, uint8_t* states,
@@ -134,7 +144,7 @@ void ReadThrough::finish(Flight* flight, gyr_status status) {
     } catch (const std::bad_alloc&) {  // they are answered all the same
     }
   }
-  for (int64_t key : flight->keys) flying_.erase(key);
+  landed(*flight);
   flight->done = true;
   done_.notify_all();
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <condition_variable>
+#include <future>
 #include <thread>
 
 #include "base/clock.h"
@@ -453,6 +454,31 @@ TEST(Tiers, WritersOfOneKeyLeaveWhatTheTierHolds) {
     });
   for (auto& t : threads) t.join();
   EXPECT_EQ(w.get({0, 1, 2}), Statuses(3, kHere));
+}
+
+// What was written is what is read from then on, also by a get that meets a fetch begun before.
+TEST(Tiers, AGetAfterAWriteDoesNotWaitForAnOlderFetch) {
+  for (bool removes : {false, true}) {
+    World w([](World& x) { x.tiers.max_rows = 1; }, true);
+    Gate gate;
+    w.tier.in_fetch = [&] { gate.pass(); };
+    std::thread reader([&] { EXPECT_EQ(w.get({9}).size(), 1u); });
+    EXPECT_TRUE(w.tier.wait_until_inside(1));
+    std::vector<float> row(kDim, 50);
+    int64_t key = 9, other = 8;
+    if (removes) {
+      EXPECT_TRUE(w.cache->remove(&key, 1, nullptr).ok());
+    } else {
+      EXPECT_TRUE(w.cache->put(&key, row.data(), 1).ok());
+      EXPECT_TRUE(w.cache->put(&other, row.data(), 1).ok());  // evicts it
+    }
+    auto later = std::async(std::launch::async, [&] { return w.get({9}); });
+    EXPECT_EQ(later.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+    gate.open();
+    EXPECT_EQ(later.get(), Statuses{removes ? kMissing : kHere});
+    reader.join();
+    EXPECT_EQ(w.get({9}), Statuses{removes ? kMissing : kHere});
+  }
 }
 
 TEST(Tiers, WarmUpFillsInOrderAndStopsWhenFull) {
