@@ -120,20 +120,22 @@ void ReadThrough::fetch(const int64_t* keys, size_t n, int64_t deadline_ns, bool
 }
 
 void ReadThrough::run(const std::shared_ptr<Flight>& flight) {
-  int64_t left = flight->deadline_ns == kForever ? 0 : flight->deadline_ns - monotonic_ns();
+  const bool limited = flight->deadline_ns != kForever && flight->deadline_ns > 0;
+  const int64_t left = limited ? flight->deadline_ns - monotonic_ns() : 0;
   gyr_status status = tier_.fetch(tier_.user, flight->keys.data(), flight->keys.size(), flight->rows.data(),
-                                  flight->states.data(), std::max<int64_t>(left, 0));
+                                  flight->states.data(), limited ? std::max<int64_t>(left, 1) : 0);
   for (size_t i = 0; i < flight->keys.size(); i++) {
     uint8_t& state = flight->states[i];
     if (status != GYR_OK || state > kError) state = kError;
     if (state == kFound && !cache_.sound(&flight->rows[i * row_bytes_])) state = kError;
   }
-  finish(flight.get(), status);
+  finish(flight.get(), status, limited && left <= 0);
 }
 
-void ReadThrough::finish(Flight* flight, gyr_status status) {
+// too_late: the tier was given no time, so that failing says nothing about it.
+void ReadThrough::finish(Flight* flight, gyr_status status, bool too_late) {
   std::lock_guard lock(mutex_);
-  note(status, flight->keys[0]);
+  if (status == GYR_OK || !too_late) note(status, flight->keys[0]);
   const size_t n = flight->keys.size();
   for (size_t i = 0, end; i < n; i = end) {  // stretches that may stay
     auto stays = [&](size_t at) { return flight->states[at] == kFound && !flight->stale[at]; };

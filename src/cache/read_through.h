@@ -82,7 +82,7 @@ class ReadThrough {
   bool join(const int64_t* keys, size_t n, bool here, const std::shared_ptr<Flight>& mine, std::vector<Place>* places);
   void landed(const Flight& flight);
   void run(const std::shared_ptr<Flight>& flight);
-  void finish(Flight* flight, gyr_status status);
+  void finish(Flight* flight, gyr_status status, bool too_late);
   void note(gyr_status status, int64_t key);
   void work();
   void writing(const int64_t* keys, size_t n);

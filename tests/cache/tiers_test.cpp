@@ -481,6 +481,24 @@ TEST(Tiers, AGetAfterAWriteDoesNotWaitForAnOlderFetch) {
   }
 }
 
+// Nobody waits any more when they begin: 0 would tell the tier that it has all the time in the world.
+TEST(Tiers, FetchesThatBeginLateAreLimited) {
+  World w([](World& x) {
+    x.tiers.wait = GYR_CACHE_DEADLINE;
+    x.tiers.timeout_ns = 10'000'000;
+    x.tiers.failures = 100;
+    x.tier.delay_us = 150'000;
+  });
+  for (int64_t key = 0; key < 4; key++) EXPECT_EQ(w.get({key}), Statuses{kLate});
+  ASSERT_TRUE(w.wait_for_rows(4));
+  std::lock_guard lock(w.tier.mutex);
+  ASSERT_EQ(w.tier.timeouts.size(), 4u);
+  for (int64_t timeout : w.tier.timeouts) {
+    EXPECT_GT(timeout, 0);
+    EXPECT_LE(timeout, 10'000'000);
+  }
+}
+
 TEST(Tiers, WarmUpFillsInOrderAndStopsWhenFull) {
   World w([](World& x) { x.tiers.max_rows = 1500, x.tier.keys = 5000; });
   std::vector<int64_t> list;
