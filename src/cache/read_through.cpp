@@ -11,6 +11,7 @@ namespace gyr {
 namespace {
 
 constexpr size_t kMostQueued = 256;  // fetches that wait for a thread; more are not begun
+constexpr int64_t kProbeNs = 1'000'000;  // what a tier that is tried again has at least
 
 // Until a monotonic time, as condition variables take it.
 std::chrono::steady_clock::time_point until(int64_t ns) {
@@ -91,12 +92,14 @@ void ReadThrough::fetch(const int64_t* keys, size_t n, int64_t deadline_ns, bool
   mine->deadline_ns = deadline_ns;
   mine->keep_all = keep_all;
   std::vector<Place> places(n);
+  const int64_t began_ns = here || deadline_ns == 0 ? 0 : monotonic_ns();
   std::unique_lock lock(mutex_);
   if (down_) return void(std::fill_n(states, n, uint8_t(kError)));
   if (!join(keys, n, here, mine, &places)) {
     for (Place& p : places)
       if (p.flight == mine) p.flight = nullptr;
   } else if (!mine->keys.empty()) {
+    mine->inside = here;
     lock.unlock();
     if (here)
       run(mine);
@@ -111,8 +114,8 @@ void ReadThrough::fetch(const int64_t* keys, size_t n, int64_t deadline_ns, bool
     auto done = [&] { return p.flight->done; };
     if (here)
       done_.wait(lock, done);
-    else if (deadline_ns > 0)
-      done_.wait_until(lock, until(deadline_ns), done);
+    else if (deadline_ns > 0 && !done_.wait_until(lock, until(deadline_ns), done))
+      note_in_vain(*p.flight, began_ns);
     if (!p.flight->done) continue;
     states[i] = p.flight->states[p.at];
     if (states[i] == kFound) std::memcpy(rows + i * row_bytes_, &p.flight->rows[p.at * row_bytes_], row_bytes_);
@@ -151,6 +154,22 @@ void ReadThrough::finish(Flight* flight, gyr_status status, bool too_late) {
   done_.notify_all();
 }
 
+// Under the lock: the tier is not asked.
+void ReadThrough::give_up(Flight* flight) {
+  std::fill(flight->states.begin(), flight->states.end(), uint8_t(kError));
+  landed(*flight);
+  flight->done = true;
+  done_.notify_all();
+}
+
+// Under the lock: a wait for the tier, or for a thread that the tier does not give back, ended by its deadline. Waits
+// that overlap are one failure.
+void ReadThrough::note_in_vain(const Flight& flight, int64_t began_ns) {
+  if (down_ || began_ns < in_vain_at_ns_ || !(flight.inside || inside_ == threads_.size())) return;
+  in_vain_at_ns_ = monotonic_ns();
+  note(GYR_E_DEADLINE, flight.keys[0]);
+}
+
 // Under the lock: how a callback went.
 void ReadThrough::note(gyr_status status, int64_t key) {
   if (status == GYR_OK) {
@@ -172,10 +191,17 @@ void ReadThrough::work() {
     if (!queue_.empty()) {
       std::shared_ptr<Flight> next = std::move(queue_.front());
       queue_.pop_front();
+      if (down_) {
+        give_up(next.get());
+        continue;
+      }
+      next->inside = true;
+      inside_++;
       lock.unlock();
       run(next);
       next.reset();
       lock.lock();
+      inside_--;
     } else if (!down_ || probing_) {
       wake_.wait(lock);
     } else if (monotonic_ns() < probe_at_ns_) {
@@ -188,7 +214,7 @@ void ReadThrough::work() {
       gyr_status status = GYR_E_OUT_OF_MEMORY;
       try {
         row.resize(row_bytes_);
-        status = tier_.fetch(tier_.user, &key, 1, row.data(), &found, 0);
+        status = tier_.fetch(tier_.user, &key, 1, row.data(), &found, std::max(retry_ns_, kProbeNs));
       } catch (const std::bad_alloc&) {
       }
       lock.lock();

@@ -67,7 +67,7 @@ class ReadThrough {
     std::vector<uint8_t> rows, states;
     std::vector<bool> stale;  // written to since
     int64_t deadline_ns = 0;
-    bool keep_all = false, done = false;
+    bool keep_all = false, inside = false, done = false;  // inside: the tier is being asked
   };
   struct Place {
     std::shared_ptr<Flight> flight;
@@ -83,7 +83,9 @@ class ReadThrough {
   void landed(const Flight& flight);
   void run(const std::shared_ptr<Flight>& flight);
   void finish(Flight* flight, gyr_status status, bool too_late);
+  void give_up(Flight* flight);
   void note(gyr_status status, int64_t key);
+  void note_in_vain(const Flight& flight, int64_t began_ns);
   void work();
   void writing(const int64_t* keys, size_t n);
   void written(const int64_t* keys, size_t n, std::vector<bool>* mixed);
@@ -102,7 +104,9 @@ class ReadThrough {
   std::unordered_map<int64_t, Place> flying_;
   std::unordered_map<int64_t, Writers> writing_;
   std::deque<std::shared_ptr<Flight>> queue_;
-  uint32_t failed_ = 0;  // in a row
+  uint32_t inside_ = 0;        // threads of ours that the tier has
+  uint32_t failed_ = 0;        // in a row
+  int64_t in_vain_at_ns_ = 0;  // when a wait was last counted that had ended without an answer
   bool down_ = false, stop_ = false;
   int64_t probe_at_ns_ = 0, probe_key_ = 0;
   bool probing_ = false;

@@ -499,6 +499,52 @@ TEST(Tiers, FetchesThatBeginLateAreLimited) {
   }
 }
 
+// Calls that wait in vain, one after the other, are failures: from then on nobody waits.
+TEST(Tiers, ATierThatHangsOpensTheBreaker) {
+  for (bool same : {false, true}) {
+    World w([](World& x) {
+      x.tiers.wait = GYR_CACHE_DEADLINE;
+      x.tiers.timeout_ns = 50'000'000;
+      x.tiers.failures = 3;
+      x.tiers.retry_ns = 10'000'000;
+    });
+    std::atomic<bool> hangs{true};
+    w.tier.in_fetch = [&] {
+      while (hangs) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    };
+    int64_t key = 0;
+    auto next = [&] { return same ? 7 : ++key; };
+    for (int i = 0; i < 3; i++) EXPECT_EQ(w.get({next()}), Statuses{kLate});
+    EXPECT_EQ(w.info().tier_down, 1u);
+    int64_t begin = monotonic_ns();
+    for (int i = 0; i < 40; i++) EXPECT_EQ(w.get({next()}), Statuses{kError});
+    EXPECT_LT(monotonic_ns() - begin, 1'000'000'000) << "2 s are 40 timeouts";
+    hangs = false;
+    for (int i = 0; i < 5000 && w.info().tier_down; i++) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_EQ(w.info().tier_down, 0u);
+    for (int i = 0; i < 500 && w.get({7}) != Statuses{kHere}; i++) {
+    }
+    EXPECT_EQ(w.get({7}), Statuses{kHere});
+  }
+}
+
+// Many callers that wait for one slow answer have seen one failure.
+TEST(Tiers, OneSlowAnswerIsOneFailure) {
+  World w([](World& x) {
+    x.tiers.wait = GYR_CACHE_DEADLINE;
+    x.tiers.timeout_ns = 200'000'000;
+    x.tiers.failures = 3;
+  });
+  Gate gate;
+  w.tier.in_fetch = [&] { gate.pass(); };
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; t++) threads.emplace_back([&] { EXPECT_EQ(w.get({7}), Statuses{kLate}); });
+  for (auto& t : threads) t.join();
+  EXPECT_EQ(w.info().tier_down, 0u);
+  gate.open();
+  EXPECT_TRUE(w.wait_for_rows(1));
+}
+
 TEST(Tiers, WarmUpFillsInOrderAndStopsWhenFull) {
   World w([](World& x) { x.tiers.max_rows = 1500, x.tier.keys = 5000; });
   std::vector<int64_t> list;

@@ -97,7 +97,8 @@ typedef struct gyr_cache_tiers {
                                     keys is in memory; 0 = never, more than 1 = always */
   uint64_t timeout_ns;         /**< GYR_CACHE_DEADLINE: what a call waits at most; 0 = 1 ms */
   uint64_t retry_ns;           /**< how often a tier that failed is tried in the background; 0 = 1 s */
-  uint32_t failures;           /**< failed fetches in a row after which it is not asked any more; 0 = 5 */
+  uint32_t failures;           /**< failed fetches, or calls that waited for one in vain, in a row after which it is not
+                                    asked any more; 0 = 5 */
   uint32_t reserved;           /**< 0 */
 } gyr_cache_tiers;
 
