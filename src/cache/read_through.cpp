@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstring>
 #include <new>
+#include <thread>
 
 #include "base/clock.h"
 
@@ -11,6 +12,8 @@ namespace gyr {
 namespace {
 
 constexpr size_t kMostQueued = 256;  // fetches that wait for a thread; more are not begun
+constexpr size_t kPiece = 1024;      // rows that are stored under one holding of the lock
+constexpr std::chrono::microseconds kLetIn(50);
 constexpr int64_t kProbeNs = 1'000'000;  // what a tier that is tried again has at least
 
 // Until a monotonic time, as condition variables take it.
@@ -45,7 +48,7 @@ ReadThrough::~ReadThrough() {
 }
 
 bool ReadThrough::down() const {
-  std::lock_guard lock(mutex_);
+  auto lock = lock_soon();
   return down_;
 }
 
@@ -93,7 +96,7 @@ void ReadThrough::fetch(const int64_t* keys, size_t n, int64_t deadline_ns, bool
   mine->keep_all = keep_all;
   std::vector<Place> places(n);
   const int64_t began_ns = here || deadline_ns == 0 ? 0 : monotonic_ns();
-  std::unique_lock lock(mutex_);
+  auto lock = lock_soon();
   if (down_) return void(std::fill_n(states, n, uint8_t(kError)));
   if (!join(keys, n, here, mine, &places)) {
     for (Place& p : places)
@@ -105,7 +108,7 @@ void ReadThrough::fetch(const int64_t* keys, size_t n, int64_t deadline_ns, bool
       run(mine);
     else
       wake_.notify_one();
-    lock.lock();
+    lock = lock_soon();
   }
   for (size_t i = 0; i < n; i++) {
     const Place& p = places[i];
@@ -137,7 +140,7 @@ void ReadThrough::run(const std::shared_ptr<Flight>& flight) {
 
 // too_late: the tier was given no time, so that failing says nothing about it.
 void ReadThrough::finish(Flight* flight, gyr_status status, bool too_late) {
-  std::lock_guard lock(mutex_);
+  auto lock = lock_soon();
   if (status == GYR_OK || !too_late) note(status, flight->keys[0]);
   const size_t n = flight->keys.size();
   for (size_t i = 0, end; i < n; i = end) {  // stretches that may stay
@@ -200,7 +203,7 @@ void ReadThrough::work() {
       lock.unlock();
       run(next);
       next.reset();
-      lock.lock();
+      lock = lock_soon();
       inside_--;
     } else if (!down_ || probing_) {
       wake_.wait(lock);
@@ -224,54 +227,87 @@ void ReadThrough::work() {
   }
 }
 
-void ReadThrough::writing(const int64_t* keys, size_t n) {
-  std::lock_guard lock(mutex_);
-  size_t i = 0;
+// For whoever may not wait until a write has ended: it lets them in between its pieces.
+std::unique_lock<std::mutex> ReadThrough::lock_soon() const {
+  waiting_++;
+  std::unique_lock lock(mutex_);
+  waiting_--;
+  return lock;
+}
+
+// Calls some(first, m) for pieces of n, each under the lock.
+template <class Some>
+void ReadThrough::in_pieces(size_t n, Some&& some) {
+  for (size_t first = 0; first < n; first += kPiece) {
+    if (first > 0 && waiting_ > 0) std::this_thread::sleep_for(kLetIn);  // the lock would be taken again at once
+    std::lock_guard lock(mutex_);
+    some(first, std::min(kPiece, n - first));
+  }
+}
+
+void ReadThrough::writing(std::span<const int64_t> keys) {
+  size_t noted = 0;
   try {
-    for (; i < n; i++) {
-      Writers& w = writing_[keys[i]];
-      if (++w.now > 1) w.mixed = true;
-    }
+    in_pieces(keys.size(), [&](size_t first, size_t m) {
+      for (; noted < first + m; noted++) {
+        Writers& w = writing_[keys[noted]];
+        if (++w.now > 1) w.mixed = true;
+      }
+    });
   } catch (...) {
-    while (i > 0)
-      if (auto it = writing_.find(keys[--i]); --it->second.now == 0) writing_.erase(it);
+    not_writing(keys.first(noted));
     throw;
   }
 }
 
+void ReadThrough::not_writing(std::span<const int64_t> keys) {
+  in_pieces(keys.size(), [&](size_t first, size_t m) {
+    for (int64_t key : keys.subspan(first, m))
+      if (auto it = writing_.find(key); --it->second.now == 0) writing_.erase(it);
+  });
+}
+
 // Under the lock. What is being fetched may be older than what was just written.
-void ReadThrough::written(const int64_t* keys, size_t n, std::vector<bool>* mixed) {
-  for (size_t i = 0; i < n; i++) {
+void ReadThrough::written(std::span<const int64_t> keys, std::vector<bool>* mixed) {
+  for (size_t i = 0; i < keys.size(); i++) {
     if (auto it = flying_.find(keys[i]); it != flying_.end()) it->second.flight->stale[it->second.at] = true;
-    if (auto it = writing_.find(keys[i]); it != writing_.end()) (*mixed)[i] = it->second.mixed;
+    auto it = writing_.find(keys[i]);
+    (*mixed)[i] = it != writing_.end() && it->second.mixed;
   }
 }
 
-Status ReadThrough::write(const int64_t* keys, const uint8_t* rows, size_t n,
-                          const std::function<Status(const std::vector<bool>& mixed)>& store) {
+Status ReadThrough::write(const int64_t* keys, const uint8_t* rows, size_t n, const Store& store) {
   const bool asked = rows ? tier_.put != nullptr : tier_.remove != nullptr;
-  std::vector<bool> mixed(n, false);
+  const std::span<const int64_t> all(keys, n);
   // One key twice in one call is one write.
   std::vector<int64_t> distinct;
   if (asked) {
     distinct.assign(keys, keys + n);
     std::sort(distinct.begin(), distinct.end());
     distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
-    writing(distinct.data(), distinct.size());
+    writing(distinct);
   }
-  gyr_status status = GYR_OK;
-  if (asked && n) status = rows ? tier_.put(tier_.user, keys, rows, n) : tier_.remove(tier_.user, keys, n);
-  std::lock_guard lock(mutex_);
+  // A key counts as being written until all are stored: who writes it meanwhile knows that the orders may differ.
   struct Done {
     ReadThrough* self;
     const std::vector<int64_t>* keys;
-    ~Done() {
-      for (int64_t key : *keys)
-        if (auto it = self->writing_.find(key); --it->second.now == 0) self->writing_.erase(it);
-    }
+    ~Done() { self->not_writing(*keys); }
   } done{this, &distinct};
-  written(keys, n, &mixed);
-  return status == GYR_OK ? store(mixed) : refused(rows ? "put" : "remove", n, status);
+  std::vector<bool> mixed(std::min(n, kPiece));
+  gyr_status status = GYR_OK;
+  if (asked && n) status = rows ? tier_.put(tier_.user, keys, rows, n) : tier_.remove(tier_.user, keys, n);
+  Status stored;
+  in_pieces(n, [&](size_t first, size_t m) {
+    written(all.subspan(first, m), &mixed);
+    if (status != GYR_OK || !stored.ok()) return;  // the tier may have some of the rows
+    try {
+      stored = store(first, m, mixed);
+    } catch (...) {
+      for (first += m; first < n; first += m) written(all.subspan(first, m = std::min(kPiece, n - first)), &mixed);
+      throw;
+    }
+  });
+  return status == GYR_OK ? std::move(stored) : refused(rows ? "put" : "remove", n, status);
 }
 
 Status ReadThrough::refused(const char* what, size_t n, gyr_status status) const {

@@ -545,6 +545,63 @@ TEST(Tiers, OneSlowAnswerIsOneFailure) {
   EXPECT_TRUE(w.wait_for_rows(1));
 }
 
+// Reads that need the tier go on while many rows are put.
+TEST(Tiers, ALargePutDoesNotHoldUpFetches) {
+  constexpr size_t kRows = 300'000;
+  World w(
+      [](World& x) {
+        x.tier.keys = 0;
+        x.below.put = [](uintptr_t, const int64_t*, const void*, uint64_t) -> gyr_status { return GYR_OK; };
+      },
+      true);
+  std::vector<int64_t> keys(kRows);
+  for (size_t i = 0; i < kRows; i++) keys[i] = int64_t(i);
+  std::vector<float> rows(kRows * kDim, 1);
+  std::atomic<bool> done{false};
+  std::thread writer([&] {
+    EXPECT_TRUE(w.cache->put(keys.data(), rows.data(), kRows).ok());
+    done = true;
+  });
+  int between = 0;
+  while (!done) {
+    EXPECT_EQ(w.get({-1}), Statuses{kMissing});
+    uint64_t now = w.info().rows;
+    between += now > 0 && now < kRows;
+  }
+  writer.join();
+  EXPECT_GE(between, 5) << "gets that ended in the middle of it";
+}
+
+TEST(Tiers, WritersOfManyKeysLeaveWhatTheTierHolds) {
+  constexpr size_t kKeys = 5000;
+  World w([](World& x) { x.tier.keys = 0; }, true);
+  std::vector<int64_t> keys(kKeys);
+  for (size_t i = 0; i < kKeys; i++) keys[i] = int64_t(i);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; t++)
+    threads.emplace_back([&, t] {
+      auto mine = keys;
+      for (int round = 0; round < 6; round++) {
+        std::rotate(mine.begin(), mine.begin() + 700 * t + 100, mine.end());
+        std::vector<float> rows(kKeys * kDim, float(100 * t + round));
+        EXPECT_TRUE(w.cache->put(mine.data(), rows.data(), kKeys).ok());
+        if (round % 2) {
+          EXPECT_TRUE(w.cache->remove(mine.data(), 2500, nullptr).ok());
+        }
+      }
+    });
+  std::atomic<bool> stop{false};
+  std::thread reader([&] {
+    std::vector<float> out(kKeys * kDim);
+    while (!stop) EXPECT_TRUE(w.cache->get(keys.data(), kKeys, out.data(), nullptr).ok());
+  });
+  for (auto& t : threads) t.join();
+  stop = true;
+  reader.join();
+  auto status = w.get(keys);  // compares rows with the tier's
+  for (size_t i = 0; i < kKeys; i++) EXPECT_EQ(status[i] == kHere, w.tier.rows.count(int64_t(i)) == 1) << i;
+}
+
 TEST(Tiers, WarmUpFillsInOrderAndStopsWhenFull) {
   World w([](World& x) { x.tiers.max_rows = 1500, x.tier.keys = 5000; });
   std::vector<int64_t> list;

@@ -33,7 +33,7 @@ struct FakeTier {
   std::mutex mutex;
   std::map<int64_t, std::vector<float>> rows;
   std::set<int64_t> removed;
-  std::map<int64_t, int> times;  // fetched
+  std::map<int64_t, int> times;   // fetched
   std::vector<int64_t> timeouts;  // of the fetches, as they began
 
   static float value(int64_t key, uint32_t d) { return float(key % 100000) + float(d) / 128; }
