@@ -97,7 +97,8 @@ typedef struct gyr_cache_tiers {
                                     keys is in memory; 0 = never, more than 1 = always */
   uint64_t timeout_ns;         /**< GYR_CACHE_DEADLINE: what a call waits at most; 0 = 1 ms */
   uint64_t retry_ns;           /**< how often a tier that failed is tried in the background; 0 = 1 s */
-  uint32_t failures;           /**< failed fetches in a row after which it is not asked any more; 0 = 5 */
+  uint32_t failures;           /**< failed fetches, or calls that waited for one in vain, in a row after which it is not
+                                    asked any more; 0 = 5 */
   uint32_t reserved;           /**< 0 */
 } gyr_cache_tiers;
 
@@ -119,8 +120,8 @@ typedef struct gyr_cache_options {
  * @param options required
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE, IO (the folder), CORRUPT (its files), RESOURCE_EXHAUSTED (also: a
- *         thread could not be started)
+ * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE, IO (the folder), BUSY (another cache has it), CORRUPT (its files),
+ *         RESOURCE_EXHAUSTED (also: a thread could not be started)
  * @ownership caller destroys *out; the tier is the cache's from GYR_OK on, and is closed with it
  * @threadsafe any
  * @blocking starts threads when there is a tier
@@ -304,8 +305,8 @@ GYR_API gyr_status gyr_cache_save(const gyr_cache *cache, const char *path, gyr_
  *        the tier
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE, NOT_FOUND (no file), IO, CORRUPT, FORMAT_TOO_NEW, FORMAT_TOO_OLD,
- *         RESOURCE_EXHAUSTED (also: more rows that no tier holds than the limit)
+ * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE, NOT_FOUND (no file), IO, BUSY (another cache has the folder), CORRUPT,
+ *         FORMAT_TOO_NEW, FORMAT_TOO_OLD, RESOURCE_EXHAUSTED (also: more rows that no tier holds than the limit)
  * @ownership caller destroys *out; the tier is the cache's from GYR_OK on, and is closed with it
  * @threadsafe any
  * @blocking file I/O

@@ -146,11 +146,11 @@ class ContentOf final : public CacheContent {
   Status remove(const int64_t* keys, uint64_t n, uint64_t* removed) override {
     GYR_TRY(check_keys(keys, n, "keys"));
     uint64_t count = 0;
-    auto erase = [&](const std::vector<bool>&) -> Status {
-      count = kept_.remove(keys, n);
+    auto erase = [&](size_t first, size_t m, const std::vector<bool>&) -> Status {
+      count += kept_.remove(keys + first, m);
       return {};
     };
-    GYR_TRY(tier_ ? tier_->write(keys, nullptr, n, erase) : erase({}));
+    GYR_TRY(tier_ ? tier_->write(keys, nullptr, n, erase) : erase(0, n, {}));
     if (removed) *removed = count;
     return {};
   }
@@ -309,11 +309,14 @@ class ContentOf final : public CacheContent {
   template <class Write>
   Status put_below(const int64_t* keys, uint64_t n, Write&& write) {
     const bool held = tier_->takes_rows();
+    std::unique_lock whole(batches_, std::defer_lock);
+    if (!held) whole.lock();  // nobody takes the room between the pieces that it goes in
     GYR_TRY(kept_.check_room(keys, n, held));
     std::vector<uint8_t> stored(held ? n * row_bytes_ + 1 : 1);
     for (size_t i = 0; held && i < n; i++) write(i, &stored[i * row_bytes_]);
-    return tier_->write(keys, stored.data(), n,
-                        [&](const std::vector<bool>& mixed) { return kept_.store(keys, n, held, &mixed, write); });
+    return tier_->write(keys, stored.data(), n, [&](size_t first, size_t m, const std::vector<bool>& mixed) {
+      return kept_.store(keys + first, m, held, &mixed, [&](size_t i, uint8_t* to) { write(first + i, to); });
+    });
   }
 
   // Rows out of the tier for the misses of one call.
@@ -465,6 +468,7 @@ class ContentOf final : public CacheContent {
   std::vector<uint8_t> default_stored_;  // the default row as rows are stored; empty without one
   KeptRows<Rows> kept_;
 
+  std::mutex batches_;  // of rows that the tier does not take
   std::mutex apply_mutex_;
   mutable std::mutex offsets_mutex_;
   std::map<std::string, uint64_t, std::less<>> offsets_;

@@ -28,7 +28,10 @@ DiskTier::DiskTier(std::pmr::memory_resource* memory, std::string folder, uint32
       rows_in_memory_(size_t(std::clamp<uint64_t>(segment_bytes / row_bytes, 1, UINT32_MAX / 2))),
       index_(memory, index_options()) {}
 
-DiskTier::~DiskTier() { (void)flush(); }
+DiskTier::~DiskTier() {
+  (void)flush();
+  if (lock_.fd() >= 0) lock_.unlock();  // children of fork() that live on have no use for it
+}
 
 Result<std::unique_ptr<DiskTier>> DiskTier::open(std::pmr::memory_resource* memory, const std::string& folder,
                                                  uint32_t row_bytes, uint64_t segment_bytes) {
@@ -58,6 +61,11 @@ void DiskTier::set_place(int64_t key, Place place) {
 
 Status DiskTier::load() {
   GYR_TRY(make_folder(folder_));
+  auto lock = File::lock(folder_ + "/lock");
+  if (!lock.ok() && lock.status().code() == GYR_E_BUSY)
+    return fail(GYR_E_BUSY, "cache", "'%s' belongs to another cache, here or in another process; destroy that one first",
+                folder_.c_str());
+  GYR_ASSIGN(lock_, std::move(lock));
   GYR_ASSIGN(std::vector<std::string> names, list_folder(folder_));
   std::vector<uint32_t> numbers;
   for (auto& name : names) {

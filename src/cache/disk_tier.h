@@ -76,6 +76,7 @@ class DiskTier {
   Status poisoned() const;
 
   const std::string folder_;
+  File lock_;  // of the folder, while this has it
   const PageLayout layout_;
   const size_t rows_in_memory_;
   std::atomic<bool> uring_{true};

@@ -7,11 +7,13 @@
 
 #include <gyr/cache.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -52,11 +54,11 @@ class ReadThrough {
   void fetch(const int64_t* keys, size_t n, int64_t deadline_ns, bool keep_all, uint8_t* states, uint8_t* rows);
 
   bool takes_rows() const { return tier_.put != nullptr; }
-  // Has the tier take rows (or drop them: rows null), then calls store(mixed) for the cache to do the same, with
-  // mixed[i] set where another write of the key was under way: nobody knows which of both the tier holds now. Not
-  // called when the tier fails.
-  Status write(const int64_t* keys, const uint8_t* rows, size_t n,
-               const std::function<Status(const std::vector<bool>& mixed)>& store);
+  // Has the tier take rows (or drop them: rows null), then calls store(first, m, mixed) for the cache to do the same
+  // with m keys from `first` on, some at a time. mixed[i] is set where another write of keys[first + i] was under way:
+  // nobody knows which of both the tier holds now. Not called when the tier fails.
+  using Store = std::function<Status(size_t first, size_t m, const std::vector<bool>& mixed)>;
+  Status write(const int64_t* keys, const uint8_t* rows, size_t n, const Store& store);
   bool down() const;
   // From here on the tier is closed in the end: a cache that could not be made leaves it to the host.
   void own() { owned_ = true; }
@@ -67,7 +69,7 @@ class ReadThrough {
     std::vector<uint8_t> rows, states;
     std::vector<bool> stale;  // written to since
     int64_t deadline_ns = 0;
-    bool keep_all = false, done = false;
+    bool keep_all = false, inside = false, done = false;  // inside: the tier is being asked
   };
   struct Place {
     std::shared_ptr<Flight> flight;
@@ -80,12 +82,19 @@ class ReadThrough {
 
   ReadThrough(const Options& options, Cache cache);
   bool join(const int64_t* keys, size_t n, bool here, const std::shared_ptr<Flight>& mine, std::vector<Place>* places);
+  void landed(const Flight& flight);
   void run(const std::shared_ptr<Flight>& flight);
-  void finish(Flight* flight, gyr_status status);
+  void finish(Flight* flight, gyr_status status, bool too_late);
+  void give_up(Flight* flight);
   void note(gyr_status status, int64_t key);
+  void note_in_vain(const Flight& flight, int64_t began_ns);
   void work();
-  void writing(const int64_t* keys, size_t n);
-  void written(const int64_t* keys, size_t n, std::vector<bool>* mixed);
+  std::unique_lock<std::mutex> lock_soon() const;
+  template <class Some>
+  void in_pieces(size_t n, Some&& some);
+  void writing(std::span<const int64_t> keys);
+  void not_writing(std::span<const int64_t> keys);
+  void written(std::span<const int64_t> keys, std::vector<bool>* mixed);
 
   Status refused(const char* what, size_t n, gyr_status status) const;
 
@@ -97,11 +106,14 @@ class ReadThrough {
   bool owned_ = false;
 
   mutable std::mutex mutex_;
+  mutable std::atomic<uint32_t> waiting_{0};  // in lock_soon()
   std::condition_variable wake_, done_;
   std::unordered_map<int64_t, Place> flying_;
   std::unordered_map<int64_t, Writers> writing_;
   std::deque<std::shared_ptr<Flight>> queue_;
-  uint32_t failed_ = 0;  // in a row
+  uint32_t inside_ = 0;        // threads of ours that the tier has
+  uint32_t failed_ = 0;        // in a row
+  int64_t in_vain_at_ns_ = 0;  // when a wait was last counted that had ended without an answer
   bool down_ = false, stop_ = false;
   int64_t probe_at_ns_ = 0, probe_key_ = 0;
   bool probing_ = false;

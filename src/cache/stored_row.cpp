@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
+#include <tuple>
 
 #include "base/half.h"
 
@@ -23,11 +25,24 @@ const char* name_of(RowType type) {
   return names[int(type)];
 }
 
-// 255 steps from the row's smallest value to its largest, the usual row-wise quantisation.
+// Whether a quantised value reads as a finite one, with and without fused arithmetic.
+bool reads_finite(float q, float scale, float bias) {
+  constexpr double kMost = std::numeric_limits<float>::max();
+  double product = double(q) * double(scale);  // exact
+  return std::abs(product) <= kMost && std::abs(product + double(bias)) <= kMost;
+}
+
+// 255 steps from the row's smallest value to its largest, the usual row-wise quantisation. Of rows as wide as floats go
+// a little less, so that neither end is rounded to infinity.
 void store_int8(const float* row, uint32_t dim, uint8_t* to) {
   auto [low, high] = std::minmax_element(row, row + dim);
-  float scale = float((double(*high) - double(*low)) / 255);
-  float bias = scale > 0 ? float(double(*low) + 128 * double(scale)) : *low;
+  float scale = std::min(float((double(*high) - double(*low)) / 255), std::numeric_limits<float>::max() / 128);
+  float bias = *low;
+  while (scale > 0) {
+    bias = float(double(*low) + 128 * double(scale));
+    if (reads_finite(-128, scale, bias) && reads_finite(127, scale, bias)) break;
+    scale *= 1 - 1.0f / 65536;
+  }
   for (uint32_t d = 0; d < dim; d++) {
     double q = scale > 0 ? std::nearbyint((double(row[d]) - double(bias)) / double(scale)) : 0;
     to[d] = uint8_t(int8_t(std::clamp(q, -128.0, 127.0)));
@@ -59,6 +74,7 @@ Status check_values(const float* values, uint64_t n, uint32_t dim, RowType type,
 
 bool is_sound(RowType type, const uint8_t* row, uint32_t dim) {
   float f[2];
+  auto *values = reinterpret_cast<const int8_t*>(row), *low = values, *high = values;
   switch (type) {
     case RowType::kFloat32:
       for (uint32_t d = 0; d < dim; d++) {
@@ -68,7 +84,8 @@ bool is_sound(RowType type, const uint8_t* row, uint32_t dim) {
       return true;
     case RowType::kInt8:  // scale and bias
       std::memcpy(f, row + kernels::int8_scale_at(dim), sizeof f);
-      return std::isfinite(std::abs(f[0]) * 128 + std::abs(f[1]));
+      std::tie(low, high) = std::minmax_element(values, values + dim);
+      return reads_finite(float(*low), f[0], f[1]) && reads_finite(float(*high), f[0], f[1]);
     default:
       for (uint32_t d = 0; d < dim; d++) {
         uint16_t v;

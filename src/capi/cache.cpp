@@ -11,11 +11,13 @@ using namespace gyr::capi;
 
 namespace {
 
-Status check_pool(const gyr_cache* cache, const int64_t* offsets, uint64_t bags, const float* out) {
+Status check_pool(const gyr_cache* cache, const int64_t* keys, const int64_t* offsets, uint64_t bags, const float* out) {
   GYR_TRY(enter(cache, "cache"));
   GYR_TRY(require(offsets, "offsets"));
   GYR_TRY(require_array(offsets, "offsets", bags, sizeof *offsets));
-  return require_array(out, "out", bags, cache->impl->dim() * sizeof *out);
+  GYR_TRY(require_array(out, "out", bags, cache->impl->dim() * sizeof *out));
+  return offsets[bags] > 0 ? require_array(keys, "keys", uint64_t(offsets[bags]), cache->impl->dim() * sizeof *out)
+                           : Status();
 }
 
 // Tiers with the tier below, both of any version, as structs of this one.
@@ -91,7 +93,7 @@ GYR_API gyr_status gyr_cache_get(const gyr_cache* cache, const int64_t* keys, ui
 GYR_API gyr_status gyr_cache_pool(const gyr_cache* cache, const int64_t* keys, const int64_t* offsets, uint64_t bags,
                                   gyr_pooling pooling, float* out, uint8_t* status, gyr_error* err) noexcept {
   return guard(err, "cache", [&]() -> Status {
-    GYR_TRY(check_pool(cache, offsets, bags, out));
+    GYR_TRY(check_pool(cache, keys, offsets, bags, out));
     return cache->impl->pool(keys, nullptr, offsets, bags, pooling, out, status);
   });
 }
@@ -100,7 +102,7 @@ GYR_API gyr_status gyr_cache_pool_weighted(const gyr_cache* cache, const int64_t
                                            const int64_t* offsets, uint64_t bags, gyr_pooling pooling, float* out,
                                            uint8_t* status, gyr_error* err) noexcept {
   return guard(err, "cache", [&]() -> Status {
-    GYR_TRY(check_pool(cache, offsets, bags, out));
+    GYR_TRY(check_pool(cache, keys, offsets, bags, out));
     if (offsets[bags] > 0) GYR_TRY(require(weights, "weights"));
     return cache->impl->pool(keys, weights, offsets, bags, pooling, out, status);
   });

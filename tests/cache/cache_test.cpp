@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <thread>
 
@@ -305,6 +306,54 @@ TEST(Cache, SparseDenseFiles) {
     ASSERT_TRUE(w.add("c", "CCH1", payload).ok());
     auto r = Cache::load(runtime(), **Container::parse(*w.serialize()), "c");
     EXPECT_EQ(r.status().code(), GYR_E_CORRUPT);
+  }
+}
+
+// As far apart as floats go: what went in comes out within a step, from memory and from a file.
+TEST(Cache, RowsOfTheLargestFloatsInInt8) {
+  constexpr float kMost = std::numeric_limits<float>::max();
+  const std::vector<std::vector<float>> extremes = {{kMost, -kMost, 1, 0},
+                                                    {-kMost, -kMost, kMost, kMost},
+                                                    {kMost, 0, kMost, 1},
+                                                    {0, 0, -kMost, 5},
+                                                    {kMost, kMost, kMost, kMost},
+                                                    {-kMost, -kMost, -kMost, -kMost},
+                                                    {kMost, kMost * 0.999f, kMost, kMost * 0.9f},
+                                                    {-kMost * 0.993f, kMost, 0, 0}};
+  gyr_cache_options o{};
+  o.struct_size = sizeof o;
+  o.dim = 4;
+  o.rows = GYR_CACHE_INT8;
+  auto cache = *Cache::create(runtime(), o);
+  std::vector<int64_t> keys;
+  std::vector<float> rows;
+  auto add = [&](const std::vector<float>& row) {
+    keys.push_back(int64_t(keys.size()));
+    rows.insert(rows.end(), row.begin(), row.end());
+  };
+  for (auto& row : extremes) add(row);
+  Random random{5};
+  for (int i = 0; i < 2000; i++) {
+    std::vector<float> row(4);
+    for (float& v : row) v = (random.below(2) ? kMost : -kMost) * (1 - float(random.below(1000)) / 50'000);
+    add(row);
+  }
+  ASSERT_TRUE(cache->put(keys.data(), rows.data(), keys.size()).ok());
+  ContainerWriter file;
+  ASSERT_TRUE(cache->save(&file, "cache").ok());
+  auto loaded = Cache::load(runtime(), **Container::parse(*file.serialize()), "cache");
+  ASSERT_TRUE(loaded.ok()) << loaded.status().message();
+  for (auto& c : {cache, *loaded}) {
+    std::vector<float> out(rows.size());
+    ASSERT_TRUE(c->get(keys.data(), keys.size(), out.data(), nullptr).ok());
+    for (size_t i = 0; i < keys.size(); i++) {
+      auto [low, high] = std::minmax_element(&rows[i * 4], &rows[i * 4] + 4);
+      double step = (double(*high) - double(*low)) / 255;
+      for (size_t d = i * 4; d < i * 4 + 4; d++) {
+        ASSERT_TRUE(std::isfinite(out[d])) << "row " << i;
+        EXPECT_LE(std::abs(double(out[d]) - double(rows[d])), step * 1.01) << "row " << i;
+      }
+    }
   }
 }
 

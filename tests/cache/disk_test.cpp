@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,7 +31,8 @@ struct Folder {
   ~Folder() { fs::remove_all(path); }
   std::vector<std::string> files() const {
     std::vector<std::string> out;
-    for (auto& e : fs::directory_iterator(path)) out.push_back(e.path());
+    for (auto& e : fs::directory_iterator(path))
+      if (e.path().extension() == ".seg") out.push_back(e.path());
     std::sort(out.begin(), out.end());
     return out;
   }
@@ -291,6 +294,26 @@ TEST(DiskTier, ReadersAndAWriter) {
   stop = true;
   a.join(), b.join();
   EXPECT_EQ(wrong, 0u);
+}
+
+// Two caches would write files of the same names.
+TEST(DiskTier, AFolderBelongsToOneCacheAtATime) {
+  Folder folder;
+  auto tier = open(folder, 16, 1 << 20);
+  auto second = DiskTier::open(std::pmr::get_default_resource(), folder.path, 16, 1 << 20);
+  EXPECT_EQ(second.status().code(), GYR_E_BUSY);
+  EXPECT_NE(std::string(second.status().message()).find(folder.path), std::string::npos) << second.status().message();
+  ASSERT_TRUE(put(tier.get(), 1, row_of(1, 0, 16)).ok());
+  pid_t child = fork();  // it has the descriptor, too
+  if (child == 0) {
+    pause();
+    _exit(0);
+  }
+  tier = nullptr;
+  tier = open(folder, 16, 1 << 20);
+  EXPECT_EQ(tier->rows(), 1u);
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
 }
 
 // Below a cache, through its options: more rows than memory may hold, saved, destroyed, opened again.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <condition_variable>
+#include <future>
 #include <thread>
 
 #include "base/clock.h"
@@ -453,6 +454,152 @@ TEST(Tiers, WritersOfOneKeyLeaveWhatTheTierHolds) {
     });
   for (auto& t : threads) t.join();
   EXPECT_EQ(w.get({0, 1, 2}), Statuses(3, kHere));
+}
+
+// What was written is what is read from then on, also by a get that meets a fetch begun before.
+TEST(Tiers, AGetAfterAWriteDoesNotWaitForAnOlderFetch) {
+  for (bool removes : {false, true}) {
+    World w([](World& x) { x.tiers.max_rows = 1; }, true);
+    Gate gate;
+    w.tier.in_fetch = [&] { gate.pass(); };
+    std::thread reader([&] { EXPECT_EQ(w.get({9}).size(), 1u); });
+    EXPECT_TRUE(w.tier.wait_until_inside(1));
+    std::vector<float> row(kDim, 50);
+    int64_t key = 9, other = 8;
+    if (removes) {
+      EXPECT_TRUE(w.cache->remove(&key, 1, nullptr).ok());
+    } else {
+      EXPECT_TRUE(w.cache->put(&key, row.data(), 1).ok());
+      EXPECT_TRUE(w.cache->put(&other, row.data(), 1).ok());  // evicts it
+    }
+    auto later = std::async(std::launch::async, [&] { return w.get({9}); });
+    EXPECT_EQ(later.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+    gate.open();
+    EXPECT_EQ(later.get(), Statuses{removes ? kMissing : kHere});
+    reader.join();
+    EXPECT_EQ(w.get({9}), Statuses{removes ? kMissing : kHere});
+  }
+}
+
+// Nobody waits any more when they begin: 0 would tell the tier that it has all the time in the world.
+TEST(Tiers, FetchesThatBeginLateAreLimited) {
+  World w([](World& x) {
+    x.tiers.wait = GYR_CACHE_DEADLINE;
+    x.tiers.timeout_ns = 10'000'000;
+    x.tiers.failures = 100;
+    x.tier.delay_us = 150'000;
+  });
+  for (int64_t key = 0; key < 4; key++) EXPECT_EQ(w.get({key}), Statuses{kLate});
+  ASSERT_TRUE(w.wait_for_rows(4));
+  std::lock_guard lock(w.tier.mutex);
+  ASSERT_EQ(w.tier.timeouts.size(), 4u);
+  for (int64_t timeout : w.tier.timeouts) {
+    EXPECT_GT(timeout, 0);
+    EXPECT_LE(timeout, 10'000'000);
+  }
+}
+
+// Calls that wait in vain, one after the other, are failures: from then on nobody waits.
+TEST(Tiers, ATierThatHangsOpensTheBreaker) {
+  for (bool same : {false, true}) {
+    World w([](World& x) {
+      x.tiers.wait = GYR_CACHE_DEADLINE;
+      x.tiers.timeout_ns = 50'000'000;
+      x.tiers.failures = 3;
+      x.tiers.retry_ns = 10'000'000;
+    });
+    std::atomic<bool> hangs{true};
+    w.tier.in_fetch = [&] {
+      while (hangs) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    };
+    int64_t key = 0;
+    auto next = [&] { return same ? 7 : ++key; };
+    for (int i = 0; i < 3; i++) EXPECT_EQ(w.get({next()}), Statuses{kLate});
+    EXPECT_EQ(w.info().tier_down, 1u);
+    int64_t begin = monotonic_ns();
+    for (int i = 0; i < 40; i++) EXPECT_EQ(w.get({next()}), Statuses{kError});
+    EXPECT_LT(monotonic_ns() - begin, 1'000'000'000) << "2 s are 40 timeouts";
+    hangs = false;
+    for (int i = 0; i < 5000 && w.info().tier_down; i++) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_EQ(w.info().tier_down, 0u);
+    for (int i = 0; i < 500 && w.get({7}) != Statuses{kHere}; i++) {
+    }
+    EXPECT_EQ(w.get({7}), Statuses{kHere});
+  }
+}
+
+// Many callers that wait for one slow answer have seen one failure.
+TEST(Tiers, OneSlowAnswerIsOneFailure) {
+  World w([](World& x) {
+    x.tiers.wait = GYR_CACHE_DEADLINE;
+    x.tiers.timeout_ns = 200'000'000;
+    x.tiers.failures = 3;
+  });
+  Gate gate;
+  w.tier.in_fetch = [&] { gate.pass(); };
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; t++) threads.emplace_back([&] { EXPECT_EQ(w.get({7}), Statuses{kLate}); });
+  for (auto& t : threads) t.join();
+  EXPECT_EQ(w.info().tier_down, 0u);
+  gate.open();
+  EXPECT_TRUE(w.wait_for_rows(1));
+}
+
+// Reads that need the tier go on while many rows are put.
+TEST(Tiers, ALargePutDoesNotHoldUpFetches) {
+  constexpr size_t kRows = 300'000;
+  World w(
+      [](World& x) {
+        x.tier.keys = 0;
+        x.below.put = [](uintptr_t, const int64_t*, const void*, uint64_t) -> gyr_status { return GYR_OK; };
+      },
+      true);
+  std::vector<int64_t> keys(kRows);
+  for (size_t i = 0; i < kRows; i++) keys[i] = int64_t(i);
+  std::vector<float> rows(kRows * kDim, 1);
+  std::atomic<bool> done{false};
+  std::thread writer([&] {
+    EXPECT_TRUE(w.cache->put(keys.data(), rows.data(), kRows).ok());
+    done = true;
+  });
+  int between = 0;
+  while (!done) {
+    EXPECT_EQ(w.get({-1}), Statuses{kMissing});
+    uint64_t now = w.info().rows;
+    between += now > 0 && now < kRows;
+  }
+  writer.join();
+  EXPECT_GE(between, 5) << "gets that ended in the middle of it";
+}
+
+TEST(Tiers, WritersOfManyKeysLeaveWhatTheTierHolds) {
+  constexpr size_t kKeys = 5000;
+  World w([](World& x) { x.tier.keys = 0; }, true);
+  std::vector<int64_t> keys(kKeys);
+  for (size_t i = 0; i < kKeys; i++) keys[i] = int64_t(i);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; t++)
+    threads.emplace_back([&, t] {
+      auto mine = keys;
+      for (int round = 0; round < 6; round++) {
+        std::rotate(mine.begin(), mine.begin() + 700 * t + 100, mine.end());
+        std::vector<float> rows(kKeys * kDim, float(100 * t + round));
+        EXPECT_TRUE(w.cache->put(mine.data(), rows.data(), kKeys).ok());
+        if (round % 2) {
+          EXPECT_TRUE(w.cache->remove(mine.data(), 2500, nullptr).ok());
+        }
+      }
+    });
+  std::atomic<bool> stop{false};
+  std::thread reader([&] {
+    std::vector<float> out(kKeys * kDim);
+    while (!stop) EXPECT_TRUE(w.cache->get(keys.data(), kKeys, out.data(), nullptr).ok());
+  });
+  for (auto& t : threads) t.join();
+  stop = true;
+  reader.join();
+  auto status = w.get(keys);  // compares rows with the tier's
+  for (size_t i = 0; i < kKeys; i++) EXPECT_EQ(status[i] == kHere, w.tier.rows.count(int64_t(i)) == 1) << i;
 }
 
 TEST(Tiers, WarmUpFillsInOrderAndStopsWhenFull) {

@@ -48,6 +48,12 @@ TEST(CacheApi, LifeOfACache) {
   EXPECT_EQ(gyr_cache_get(cache, keys, 1, nullptr, nullptr, &err), GYR_E_INVALID_ARGUMENT);
   EXPECT_EQ(gyr_cache_pool(cache, nullptr, offsets, 1, GYR_POOLING_SUM, out, nullptr, &err), GYR_E_INVALID_ARGUMENT);
   EXPECT_EQ(gyr_cache_pool(cache, keys, nullptr, 0, GYR_POOLING_SUM, out, nullptr, &err), GYR_E_INVALID_ARGUMENT);
+  for (int64_t keys_asked_for : {int64_t(1) << 61, int64_t(1) << 57, INT64_MAX}) {
+    int64_t beyond[] = {0, keys_asked_for};
+    EXPECT_EQ(gyr_cache_pool(cache, keys, beyond, 1, GYR_POOLING_SUM, out, nullptr, &err), GYR_E_OUT_OF_RANGE);
+    EXPECT_EQ(gyr_cache_pool_weighted(cache, keys, weights, beyond, 1, GYR_POOLING_SUM, out, nullptr, &err),
+              GYR_E_OUT_OF_RANGE);
+  }
   uint64_t removed = 0;
   ASSERT_EQ(gyr_cache_remove(cache, keys, 3, &removed, &err), GYR_OK);
   EXPECT_EQ(removed, 2u);

@@ -33,7 +33,8 @@ struct FakeTier {
   std::mutex mutex;
   std::map<int64_t, std::vector<float>> rows;
   std::set<int64_t> removed;
-  std::map<int64_t, int> times;  // fetched
+  std::map<int64_t, int> times;   // fetched
+  std::vector<int64_t> timeouts;  // of the fetches, as they began
 
   static float value(int64_t key, uint32_t d) { return float(key % 100000) + float(d) / 128; }
 
@@ -54,8 +55,13 @@ struct FakeTier {
  private:
   static FakeTier* self(uintptr_t user) { return reinterpret_cast<FakeTier*>(user); }
 
-  static gyr_status fetch(uintptr_t user, const int64_t* ids, uint64_t n, void* out, uint8_t* found, int64_t) {
+  static gyr_status fetch(uintptr_t user, const int64_t* ids, uint64_t n, void* out, uint8_t* found,
+                          int64_t timeout_ns) {
     FakeTier& t = *self(user);
+    {
+      std::lock_guard lock(t.mutex);
+      t.timeouts.push_back(timeout_ns);
+    }
     t.inside++;
     t.fetches++;
     if (t.delay_us > 0) std::this_thread::sleep_for(std::chrono::microseconds(t.delay_us));
