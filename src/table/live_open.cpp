@@ -138,7 +138,9 @@ Status LiveTable::recover(const char* schema_json, Segments found, gyr_task* tas
   *table = std::move(*loaded);
   file.reset();
   snapshot_lsn_ = recovered_lsn_ = lsn;
+  (*table)->begin_opening();
   GYR_TRY(replay(table->get(), std::move(found), task));
+  (*table)->end_opening();
   if (stored.to_json() == (*table)->schema().to_json()) return {};
   GYR_TRY(save_snapshot(**table, recovered_lsn_, task));
   drop_segments(recovered_lsn_);

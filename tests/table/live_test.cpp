@@ -482,6 +482,55 @@ TEST_F(Live, WhatAFailedBatchLeftComesBack) {
   EXPECT_EQ(contents(*open(nullptr)), before);
 }
 
+// Filled to the brim, with rows of all sizes coming and going: what had room once is there when it is opened again.
+TEST_F(Live, AFullBudgetDoesNotKeepATableFromOpening) {
+  for (std::string history : {"", R"(,"history":{"versions":8})"}) {
+    SCOPED_TRACE(history);
+    const std::string schema = R"({"name":"t","key":"id","event_time":"ts","memory_budget":1500000,"columns":[
+      {"name":"a","dtype":"int64"},{"name":"s","dtype":"string"}])" +
+                               history + "}";
+    Random random{5};
+    auto t = open(schema.c_str());
+    auto write = [&](int64_t time) {
+      Batch b = rows({int64_t(random.below(1500))}, time, 1, false);
+      b.add("s", GYR_DTYPE_STRING, false).push_string(std::string(random.below(1500), 'x'));
+      return t->upsert(b, nullptr);
+    };
+    int64_t time = 1;
+    for (int round = 0; round < 3; round++) {
+      for (int refused = 0; refused < 300; time++) {
+        if (random.below(10) == 0) {
+          erase(t.get(), {int64_t(random.below(1500))});
+          continue;
+        }
+        Status s = write(time);
+        ASSERT_TRUE(s.ok() || s.code() == GYR_E_RESOURCE_EXHAUSTED) << s.message();
+        refused += !s.ok();
+      }
+      if (round == 1) {
+        ASSERT_TRUE(t->checkpoint(nullptr).ok());
+      }
+      auto before = contents(*t);
+      uint64_t versions = t->versions(), bytes = t->bytes();
+      t.reset();
+      t = open(nullptr);
+      ASSERT_TRUE(t) << round;
+      EXPECT_EQ(contents(*t), before);
+      EXPECT_EQ(t->versions(), versions);
+      EXPECT_LT(t->bytes(), bytes + bytes / 2);
+    }
+    Status s;
+    for (int64_t id = 0; id < 2000 && s.ok(); id++) {
+      Batch b = rows({10'000 + id}, 1, 1, false);
+      b.add("s", GYR_DTYPE_STRING, false).push_string(std::string(1000, 'x'));
+      s = t->upsert(b, nullptr);
+    }
+    EXPECT_EQ(s.code(), GYR_E_RESOURCE_EXHAUSTED) << "the budget holds again";
+    t.reset();
+    fs::remove_all(folder_);
+  }
+}
+
 TEST_F(Live, APartialBatchIsRefusedWhole) {
   auto t = open();
   Batch b = rows({1, 2}, 1, 1);
