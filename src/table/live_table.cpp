@@ -45,8 +45,12 @@ Status LiveTable::upsert(TableImpl* table, const Batch& batch, Table::UpsertStat
   GYR_TRY(log_->reserve(*record));
   const int64_t clock = record->header.time_us = clock_us ? clock_us : realtime_us();
   Appending change{log_.get(), std::move(record)};
+  // The rows that went in are safe before the caller hears, of a failure, too.
+  auto flush = [&] {
+    return change.lsn && options_.durability == GYR_DURABILITY_SYNC ? log_->flush(change.lsn) : Status();
+  };
   Status applied;
-  {
+  try {
     std::lock_guard order(order_);
     struct Finish {  // however apply() ends
       Appending* change;
@@ -62,9 +66,12 @@ Status LiveTable::upsert(TableImpl* table, const Batch& batch, Table::UpsertStat
       }
     } finish{&change, stats};
     applied = table->apply(batch, &finish.done, clock);
+  } catch (...) {
+    (void)flush().ok();  // a log that failed says so at the next change
+    throw;
   }
-  GYR_TRY(std::move(applied));
-  return options_.durability == GYR_DURABILITY_SYNC ? log_->flush(change.lsn) : Status();
+  GYR_TRY(flush());
+  return applied;
 }
 
 Status LiveTable::remove(TableImpl* table, const Keys& keys, uint64_t* removed) {

@@ -531,6 +531,32 @@ TEST_F(Live, AFullBudgetDoesNotKeepATableFromOpening) {
   }
 }
 
+TEST_F(Live, WhatAFailedBatchLeftIsSafeWithSync) {
+  for (bool by_runtime : {false, true}) {
+    constexpr const char* kBig = R"({"name":"t","key":"id","event_time":"ts","columns":[
+      {"name":"a","dtype":"int64"},{"name":"big","dtype":"string"}],"memory_budget":)";
+    LiveOptions o = options(GYR_DURABILITY_SYNC);
+    o.flush_ns = 3'600'000'000'000;
+    auto t = *Table::open_live(runtime(by_runtime ? 8 << 20 : 0), folder_,
+                               (kBig + std::string(by_runtime ? "0}" : "8000000}")).c_str(), o, nullptr);
+    Batch b = rows({1, 2, 3, 4, 5, 6}, 1, 1, false);
+    Column& big = b.add("big", GYR_DTYPE_STRING, false);
+    for (int i = 0; i < 6; i++) big.push_string(std::string(3 << 20, 'x'));
+    bool failed = false;
+    try {
+      failed = t->upsert(b, nullptr).code() == GYR_E_RESOURCE_EXHAUSTED;
+    } catch (const BudgetExceeded&) {
+      failed = true;
+    }
+    EXPECT_TRUE(failed);
+    EXPECT_GT(t->rows(), 0u);
+    EXPECT_EQ(info(*t).last_lsn, 1u);
+    EXPECT_EQ(info(*t).durable_lsn, 1u);
+    t.reset();
+    fs::remove_all(folder_);
+  }
+}
+
 TEST_F(Live, APartialBatchIsRefusedWhole) {
   auto t = open();
   Batch b = rows({1, 2}, 1, 1);
