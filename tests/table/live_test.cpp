@@ -1,11 +1,13 @@
 // Tables in folders: what is there after opening again, with other schemas, after damage, and beside other openers.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <thread>
 
@@ -697,6 +699,33 @@ TEST_F(LiveDamage, EveryCutOfTheLogIsAStateOfThePast) {
     t = Status(fail(GYR_E_IO, "test", "closed"));
     for (auto& name : logs()) fs::remove(name);
   }
+}
+
+// A process that was killed leaves the whole of what it had reserved.
+TEST_F(LiveDamage, OpeningReadsWhatWasWrittenOnly) {
+  auto states = fill(12);
+  auto name = logs()[0];
+  constexpr uint64_t kReserved = uint64_t(1) << 30;
+  fs::resize_file(name, kReserved);
+  auto peak = [] {
+    rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+  };
+  auto before = peak();
+  EXPECT_EQ(contents(*open(nullptr)), states.back());
+  EXPECT_LT(peak() - before, 64 << 10) << "KiB";
+  EXPECT_LT(fs::file_size(name), 100'000u);
+  // Damage is found behind a long gap, too.
+  fs::resize_file(name, kReserved);
+  std::string bytes = slurp(name).substr(0, 2000);
+  fs::resize_file(name, 0);
+  spill(name, bytes.substr(0, 300));
+  fs::resize_file(name, kReserved);
+  std::fstream(name, std::ios::in | std::ios::out | std::ios::binary).seekp(kReserved - 4096).write(bytes.data(), 2000);
+  auto t = try_open(nullptr);
+  ASSERT_FALSE(t.ok());
+  EXPECT_EQ(t.status().code(), GYR_E_CORRUPT);
 }
 
 TEST_F(LiveDamage, AMissingOrForeignSegmentIsCorrupt) {
