@@ -91,7 +91,7 @@ Status read_history(SpecReader* reader, std::set<std::string>* seen, TableSchema
   if (!json) return {};
   if (!json->is_object()) return fail(GYR_E_INVALID_ARGUMENT, "table", "history: expected an object");
   SpecReader history(*json, "history", "table");
-  int64_t versions = TableSchema::kMostVersions, seconds = 0;
+  int64_t versions = TableSchema::kVersions, seconds = 0;
   GYR_TRY(history.integer("versions", 1, TableSchema::kMostVersions, &versions));
   GYR_TRY(history.integer("seconds", 1, kMostSeconds, &seconds));
   if (!history.has("versions") && !history.has("seconds"))
