@@ -158,9 +158,17 @@ Status LiveTable::save_snapshot(const TableImpl& table, uint64_t lsn, gyr_task* 
 
 void LiveTable::drop_segments(uint64_t lsn) {
   if (log_) return log_->drop(lsn);
-  while (!segments_.empty() && segments_.front().last_lsn <= lsn &&
-         remove_file(path(segment_name(segments_.front().first_lsn))).ok())
+  for (;;) {
+    uint64_t first;
+    {
+      std::lock_guard left(left_);
+      if (segments_.empty() || segments_.front().last_lsn > lsn) return;
+      first = segments_.front().first_lsn;
+    }
+    if (!remove_file(path(segment_name(first))).ok()) return;
+    std::lock_guard left(left_);
     segments_.erase(segments_.begin());
+  }
 }
 
 void LiveTable::info(LiveInfo* out) const {
@@ -175,7 +183,7 @@ void LiveTable::info(LiveInfo* out) const {
     out->segments = i.segments;
     out->poisoned = i.poisoned;
   } else {
-    std::lock_guard one(checkpoints_);
+    std::lock_guard left(left_);
     out->segments = segments_.size();
     for (auto& s : segments_) out->bytes += s.bytes;
   }
