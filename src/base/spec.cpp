@@ -197,9 +197,9 @@ Status SpecReader::finish() const {
     if (nearest)
       return fail(GYR_E_INVALID_ARGUMENT, component_, "%s: unknown key; did you mean \"%s\"?", where.c_str(),
                   nearest->c_str());
-    std::string known;
-    for (const std::string& s : seen_) known += (known.empty() ? "; known: " : ", ") + s;
-    return fail(GYR_E_INVALID_ARGUMENT, component_, "%s: unknown key%.300s", where.c_str(), known.c_str());
+    std::string names;
+    for (const std::string& s : seen_) names += (names.empty() ? "; known: " : ", ") + s;
+    return fail(GYR_E_INVALID_ARGUMENT, component_, "%s: unknown key%.300s", where.c_str(), names.c_str());
   }
   return {};
 }
