@@ -132,8 +132,9 @@ Result<SaveTarget> resolve(const std::string& path) {
 }
 
 // The content on disk, still under no name or a temporary one.
-Status fill(File& file, const SaveTarget& target, std::span<const std::span<const uint8_t>> parts) {
-  for (auto part : parts) GYR_TRY(file.write(part));
+using Write = std::function<Status(File*)>;
+Status fill(File& file, const SaveTarget& target, const Write& write) {
+  GYR_TRY(write(&file));
   if (target.exists) GYR_TRY(file.set_mode(target.mode));
   return file.sync();
 }
@@ -145,25 +146,23 @@ void discard(const std::string& path) {
 
 // A file without a name goes when its process is killed or the power fails, so it is tried first. `name` stays empty
 // where the file system has no such files, or refuses to name one: the next function does without.
-Result<File> fill_unnamed(const SaveTarget& target, const std::string& folder,
-                          std::span<const std::span<const uint8_t>> parts, std::string* name) {
+Result<File> fill_unnamed(const SaveTarget& target, const std::string& folder, const Write& write, std::string* name) {
   auto created = File::create_unnamed(folder, target.path, target.mode);
   if (!created.ok()) return File();
-  GYR_TRY(fill(*created, target, parts));
+  GYR_TRY(fill(*created, target, write));
   std::string temporary = temporary_name(folder);
   if (created->link(temporary).ok()) *name = std::move(temporary);
   return std::move(*created);
 }
 
-Result<File> fill_named(const SaveTarget& target, const std::string& folder,
-                        std::span<const std::span<const uint8_t>> parts, std::string* name) {
+Result<File> fill_named(const SaveTarget& target, const std::string& folder, const Write& write, std::string* name) {
   for (int attempt = 0;; attempt++) {
     std::string temporary = temporary_name(folder);
     // A file that replaces a private one must not be readable by others even for a moment.
     auto created = File::create_new(temporary, target.exists ? target.mode & 0600 : target.mode);
     if (!created.ok() && created.status().code() == GYR_E_ALREADY_EXISTS && attempt < 16) continue;
     if (!created.ok()) return created;
-    Status filled = fill(*created, target, parts);
+    Status filled = fill(*created, target, write);
     if (!filled.ok()) {
       discard(temporary);
       return filled;
@@ -248,6 +247,9 @@ Result<File> File::lock(const std::string& path) {
     return -1;
   });
   if (file.fd_ >= 0) return file;
+  struct stat folder;
+  if (errno == ENOENT && ::stat(folder_of(path).c_str(), &folder) == 0)
+    return fail_errno(ENOENT, "io", "cannot make '%s': the file system of its folder takes no files", path.c_str());
   if (errno == ENOENT) return fail(GYR_E_NOT_FOUND, "io", "the folder of '%s' does not exist", path.c_str());
   if (errno == EWOULDBLOCK) return fail(GYR_E_BUSY, "io", "'%s' is locked: another opener uses it", path.c_str());
   return io_error("lock", path);
@@ -277,6 +279,15 @@ Status File::read_at(uint64_t offset, std::span<uint8_t> out) const {
     out = out.subspan(size_t(got));
   }
   return {};
+}
+
+Result<uint64_t> File::next_data(uint64_t offset) const {
+  off_t at = system_call({FileOp::kLookUp, path_.c_str(), fd_},
+                         [&](size_t) { return ::lseek(fd_, off_t(offset), SEEK_DATA); });
+  if (at >= 0) return uint64_t(at);
+  if (errno == ENXIO) return size();
+  if (errno == EINVAL || errno == EOPNOTSUPP) return offset;
+  return io_error("look up", path_);
 }
 
 Status File::write(std::span<const uint8_t> bytes) {
@@ -357,11 +368,18 @@ Result<Mapping> Mapping::map(const File& file, uint64_t size) {
 }
 
 Status atomic_save(const std::string& path, std::span<const std::span<const uint8_t>> parts) {
+  return atomic_save(path, [&](File* file) -> Status {
+    for (auto part : parts) GYR_TRY(file->write(part));
+    return {};
+  });
+}
+
+Status atomic_save(const std::string& path, const Write& write) {
   HoldFileSizeSignal held;
   GYR_ASSIGN(SaveTarget target, resolve(path));
   std::string folder = folder_of(target.path), temporary;
-  auto filled = fill_unnamed(target, folder, parts, &temporary);
-  if (filled.ok() && temporary.empty()) filled = fill_named(target, folder, parts, &temporary);
+  auto filled = fill_unnamed(target, folder, write, &temporary);
+  if (filled.ok() && temporary.empty()) filled = fill_named(target, folder, write, &temporary);
   if (!filled.ok()) return std::move(filled.status()).at(path.c_str());
   Status closed = filled->close();
   if (closed.ok() && system_call({FileOp::kRename, temporary.c_str(), -1, 0, nullptr, target.path.c_str()},

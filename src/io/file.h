@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -38,6 +39,9 @@ class File {
   void unlock();  // children's copies, too
 
   Result<uint64_t> size() const;  // regular files only
+  // The first byte from `offset` on that may differ from zero, the size when there is none; `offset` itself where the
+  // file system cannot tell.
+  Result<uint64_t> next_data(uint64_t offset) const;
   // Exactly out.size() bytes at `offset`, or CORRUPT when the file ends before that.
   Status read_at(uint64_t offset, std::span<uint8_t> out) const;
   Status write(std::span<const uint8_t> bytes);  // appends at the descriptor's position
@@ -85,6 +89,8 @@ class Mapping {
 // leaves nothing where the file system knows files without a name (O_TMPFILE), else perhaps a ".gyr-<16 hex
 // digits>.tmp".
 Status atomic_save(const std::string& path, std::span<const std::span<const uint8_t>> parts);
+// The same with what write() writes, which may be called again when the first way to save did not work.
+Status atomic_save(const std::string& path, const std::function<Status(File*)>& write);
 
 // What the folder of a path is; "." for a bare name.
 std::string folder_of(const std::string& path);

@@ -11,6 +11,7 @@ namespace gyr {
 namespace {
 
 constexpr const char* kLock = "lock";
+constexpr uint64_t kCopyPiece = 256 << 10;
 
 std::string type_of(const Field& f) { return (f.is_list ? "list of " : "") + std::string(dtype_name(f.dtype)); }
 
@@ -137,7 +138,9 @@ Status LiveTable::recover(const char* schema_json, Segments found, gyr_task* tas
   *table = std::move(*loaded);
   file.reset();
   snapshot_lsn_ = recovered_lsn_ = lsn;
+  (*table)->begin_opening();
   GYR_TRY(replay(table->get(), std::move(found), task));
+  (*table)->end_opening();
   if (stored.to_json() == (*table)->schema().to_json()) return {};
   GYR_TRY(save_snapshot(**table, recovered_lsn_, task));
   drop_segments(recovered_lsn_);
@@ -160,7 +163,7 @@ Status LiveTable::replay(TableImpl* table, Segments found, gyr_task* task) {
       continue;
     }
     if (s.first_lsn > recovered_lsn_ + 1) return missing(recovered_lsn_ + 1, s.first_lsn - 1);
-    GYR_TRY(replay_segment(table, &s, last, task).in_file(segment_name(s.first_lsn).c_str()));
+    GYR_TRY(replay_segment(table, &s, last, task).in_file(path(segment_name(s.first_lsn)).c_str()));
     if (!last && s.last_lsn + 1 != found[i + 1].first_lsn) return missing(s.last_lsn + 1, found[i + 1].first_lsn - 1);
     recovered_lsn_ = std::max(recovered_lsn_, s.last_lsn);
     if (s.last_lsn >= s.first_lsn) segments_.push_back(s);
@@ -173,8 +176,7 @@ Status LiveTable::replay_segment(TableImpl* table, TableLog::Segment* segment, b
   const std::string name = path(segment_name(segment->first_lsn));
   GYR_ASSIGN(File file, File::open_read(name));
   GYR_ASSIGN(uint64_t size, file.size());
-  std::vector<uint8_t> bytes(size);
-  GYR_TRY(file.read_at(0, bytes));
+  SegmentView view(&file, size);
   SegmentRead read{};
   Batch batch;
   auto use = [&](const RecordHeader& h, std::span<const uint8_t> payload) -> Status {
@@ -184,15 +186,27 @@ Status LiveTable::replay_segment(TableImpl* table, TableLog::Segment* segment, b
     advance(task, uint64_t(batch.rows));
     return h.type == LogType::kUpsert ? table->apply(batch, nullptr, h.time_us) : apply_delete(table, batch);
   };
-  GYR_TRY(read_segment(bytes, table_id_, segment->first_lsn, last, use, &read));
+  GYR_TRY(read_segment(&view, table_id_, segment->first_lsn, last, use, &read));
   segment->last_lsn = read.last_lsn;
   segment->bytes = read.bytes;
   if (!last) return {};
   if (read.last_lsn < segment->first_lsn) return remove_file(name);
-  // What a process that died left may be in memory only. Nothing is written behind what was torn.
-  if (read.bytes == size) return file.sync_data();
-  std::span<const uint8_t> whole[] = {{bytes.data(), read.bytes}};
-  return atomic_save(name, whole);
+  // What a process that died left may be in memory only. Nothing is written behind what was torn, and what is read here
+  // is known to be on disk from now on.
+  if (read.marked && read.bytes == size) return file.sync_data();
+  const RecordHeader mark = make_mark(table_id_, read.last_lsn);
+  segment->bytes += sizeof mark;
+  return atomic_save(name, [&](File* to) -> Status {
+    uint8_t header[kSegmentHeader];
+    write_segment_header(table_id_, segment->first_lsn, &header);
+    GYR_TRY(to->write(header));
+    std::span<const uint8_t> piece;
+    for (uint64_t at = kSegmentHeader; at < read.bytes; at += piece.size()) {
+      GYR_TRY(view.look(at, std::min(kCopyPiece, read.bytes - at), &piece));
+      GYR_TRY(to->write(piece));
+    }
+    return to->write({reinterpret_cast<const uint8_t*>(&mark), sizeof mark});
+  });
 }
 
 Status LiveTable::apply_delete(TableImpl* table, const Batch& batch) {

@@ -45,8 +45,12 @@ Status LiveTable::upsert(TableImpl* table, const Batch& batch, Table::UpsertStat
   GYR_TRY(log_->reserve(*record));
   const int64_t clock = record->header.time_us = clock_us ? clock_us : realtime_us();
   Appending change{log_.get(), std::move(record)};
+  // The rows that went in are safe before the caller hears, of a failure, too.
+  auto flush = [&] {
+    return change.lsn && options_.durability == GYR_DURABILITY_SYNC ? log_->flush(change.lsn) : Status();
+  };
   Status applied;
-  {
+  try {
     std::lock_guard order(order_);
     struct Finish {  // however apply() ends
       Appending* change;
@@ -62,9 +66,12 @@ Status LiveTable::upsert(TableImpl* table, const Batch& batch, Table::UpsertStat
       }
     } finish{&change, stats};
     applied = table->apply(batch, &finish.done, clock);
+  } catch (...) {
+    (void)flush().ok();  // a log that failed says so at the next change
+    throw;
   }
-  GYR_TRY(std::move(applied));
-  return options_.durability == GYR_DURABILITY_SYNC ? log_->flush(change.lsn) : Status();
+  GYR_TRY(flush());
+  return applied;
 }
 
 Status LiveTable::remove(TableImpl* table, const Keys& keys, uint64_t* removed) {
@@ -151,9 +158,17 @@ Status LiveTable::save_snapshot(const TableImpl& table, uint64_t lsn, gyr_task* 
 
 void LiveTable::drop_segments(uint64_t lsn) {
   if (log_) return log_->drop(lsn);
-  while (!segments_.empty() && segments_.front().last_lsn <= lsn &&
-         remove_file(path(segment_name(segments_.front().first_lsn))).ok())
+  for (;;) {
+    uint64_t first;
+    {
+      std::lock_guard left(left_);
+      if (segments_.empty() || segments_.front().last_lsn > lsn) return;
+      first = segments_.front().first_lsn;
+    }
+    if (!remove_file(path(segment_name(first))).ok()) return;
+    std::lock_guard left(left_);
     segments_.erase(segments_.begin());
+  }
 }
 
 void LiveTable::info(LiveInfo* out) const {
@@ -168,7 +183,7 @@ void LiveTable::info(LiveInfo* out) const {
     out->segments = i.segments;
     out->poisoned = i.poisoned;
   } else {
-    std::lock_guard one(checkpoints_);
+    std::lock_guard left(left_);
     out->segments = segments_.size();
     for (auto& s : segments_) out->bytes += s.bytes;
   }

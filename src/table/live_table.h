@@ -50,6 +50,7 @@ class LiveTable {
   LiveOptions options_;
   uint64_t recovered_lsn_ = 0;
   std::atomic<uint64_t> snapshot_lsn_{0};
+  mutable std::mutex left_;
   Segments segments_;  // without a log: what an earlier one left
   std::mutex order_;   // changes go into the rows and into the log in one order
   mutable std::mutex checkpoints_;

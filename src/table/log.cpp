@@ -11,7 +11,8 @@ namespace {
 constexpr uint64_t kStage = 256 << 10;      // small records are copied together
 constexpr uint64_t kWriteSoon = 512 << 10;  // queued bytes that are written without waiting for the next flush
 constexpr auto kMemoryWait = std::chrono::milliseconds(1);
-constexpr uint64_t kMemoryTries = 1000;  // at the end, when nobody waits any more
+constexpr auto kIdle = std::chrono::milliseconds(100);  // without changes, before a mark says what is on disk
+constexpr uint64_t kMemoryTries = 1000;                 // at the end, when nobody waits any more
 
 void drop_records(LogRecord* first) {
   while (first) delete std::exchange(first, first->next);
@@ -21,7 +22,7 @@ void drop_records(LogRecord* first) {
 
 Result<std::unique_ptr<TableLog>> TableLog::start(Options options) {
   std::unique_ptr<TableLog> log(new TableLog(std::move(options)));
-  log->last_lsn_ = log->durable_lsn_ = log->put_lsn_ = log->options_.last_lsn;
+  log->last_lsn_ = log->durable_lsn_ = log->put_lsn_ = log->marked_lsn_ = log->options_.last_lsn;
   log->segments_ = log->options_.segments;
   log->staged_.resize(kStage);
   GYR_TRY(log->thread_.start(1, "gyr-log", [p = log.get()] { p->work(); }));
@@ -154,10 +155,27 @@ void TableLog::work() {
       }
     } else if (durable_lsn_ < last_lsn_ && !failed_) {
       wake_.wait_for(lock, std::chrono::nanoseconds(oldest_ns_ + options_.flush_ns - monotonic_ns()));
+    } else if (used_ && marked_lsn_ < put_lsn_ && !failed_) {
+      mark_when_idle(lock);
     } else {
       wake_.wait(lock);
     }
   }
+}
+
+// Everything is on disk. Without a record behind the last group, damage to it could not be told from a power cut.
+void TableLog::mark_when_idle(std::unique_lock<std::mutex>& lock) {
+  if (wake_.wait_for(lock, kIdle) != std::cv_status::timeout || stop_ || durable_lsn_ < last_lsn_ || end_segment_)
+    return;
+  if (used_ + sizeof(RecordHeader) > segment_limit_) {  // the segment's last one comes when it is closed
+    marked_lsn_ = put_lsn_;
+    return;
+  }
+  lock.unlock();
+  Status marked = put_mark();
+  lock.lock();
+  if (!marked.ok()) poison(std::move(marked));
+  segment_used_ = used_;
 }
 
 // Takes the queue and writes it, without the lock.
@@ -223,7 +241,7 @@ Status TableLog::open_segment(uint64_t first_lsn, uint64_t room) {
   GYR_ASSIGN(segment_, File::create_new(name, 0644));
   segment_first_ = first_lsn;
   segment_limit_ = std::max(options_.segment_bytes, kSegmentHeader + room);
-  GYR_TRY(segment_.allocate(segment_limit_));
+  GYR_TRY(segment_.allocate(segment_limit_ + sizeof(RecordHeader)));  // and the last mark
   uint8_t header[kSegmentHeader];
   write_segment_header(options_.table_id, first_lsn, &header);
   GYR_TRY(segment_.write(header));
@@ -241,6 +259,7 @@ Status TableLog::close_segment() {
   }
   GYR_TRY(write_staged());
   GYR_TRY(segment_.sync_data());
+  GYR_TRY(put_mark());
   {
     std::lock_guard lock(mutex_);
     segments_.push_back({segment_first_, put_lsn_, used_});
@@ -249,6 +268,17 @@ Status TableLog::close_segment() {
   (void)segment_.close().ok();          // and the bytes are on disk
   segment_ = File();
   used_ = 0;
+  return {};
+}
+
+// Behind what is on disk: says so.
+Status TableLog::put_mark() {
+  const RecordHeader mark = make_mark(options_.table_id, put_lsn_);
+  GYR_TRY(put(&mark, sizeof mark));
+  GYR_TRY(write_staged());
+  GYR_TRY(segment_.sync_data());
+  used_ += sizeof mark;
+  marked_lsn_ = put_lsn_;
   return {};
 }
 

@@ -55,6 +55,8 @@ class TableLog {
   Status write_records(LogRecord** next, uint64_t durable, bool sync, bool end_segment);
   Status open_segment(uint64_t first_lsn, uint64_t room);
   Status close_segment();
+  Status put_mark();
+  void mark_when_idle(std::unique_lock<std::mutex>& lock);
   Status put(const void* bytes, uint64_t size);
   Status write_staged();
   void poison(Status why);
@@ -78,7 +80,7 @@ class TableLog {
 
   // The thread's own.
   File segment_;
-  uint64_t segment_first_ = 0, segment_limit_ = 0, used_ = 0, put_lsn_ = 0;
+  uint64_t segment_first_ = 0, segment_limit_ = 0, used_ = 0, put_lsn_ = 0, marked_lsn_ = 0;
   std::vector<uint8_t> staged_;
   uint64_t staged_size_ = 0;
 

@@ -12,7 +12,7 @@ namespace gyr {
 namespace {
 
 constexpr uint8_t kMagic[8] = {0x89, 'G', 'Y', 'L', '\r', '\n', 0x1a, '\n'};
-constexpr uint16_t kMajor = 1, kMinor = 0;
+constexpr uint16_t kMajor = 2, kMinor = 0;
 constexpr uint64_t kCompressFrom = 4096;
 constexpr uint64_t kMaxPayload = LZ4_MAX_INPUT_SIZE;
 constexpr uint64_t kMaxLz4Ratio = 255;
@@ -106,33 +106,59 @@ bool all_zero(std::span<const uint8_t> bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](uint8_t b) { return b == 0; });
 }
 
-// The record at bytes[at, ..) when all of it is there and its check says so.
-bool whole_record(std::span<const uint8_t> bytes, uint64_t at, uint64_t table_id, RecordHeader* h) {
-  if (bytes.size() - at < sizeof *h) return false;
-  std::memcpy(h, bytes.data() + at, sizeof *h);
-  if ((h->type != LogType::kUpsert && h->type != LogType::kDelete) || h->codec > uint8_t(Codec::kLz4) || h->reserved ||
-      h->lsn == 0 || h->durable >= h->lsn)
-    return false;
-  uint64_t room = bytes.size() - at - sizeof *h;
-  if (h->size > room || align_up(h->size, 8) > room || check_of(*h, table_id) != h->check) return false;
-  auto payload = bytes.subspan(at + sizeof *h, align_up(h->size, 8));
-  return all_zero(payload.subspan(h->size)) && hash64(payload.data(), h->size) == h->payload_hash;
+bool plausible(const RecordHeader& h) {
+  if (h.codec > uint8_t(Codec::kLz4) || h.reserved || h.lsn == 0) return false;
+  if (h.type == LogType::kMark) return h.durable == h.lsn && h.size == 0;
+  return (h.type == LogType::kUpsert || h.type == LogType::kDelete) && h.durable < h.lsn;
 }
 
-// The first record behind a gap that proves that record `lsn` was on disk once; 0 = none does.
-uint64_t proof_behind(std::span<const uint8_t> bytes, uint64_t at, uint64_t table_id, uint64_t lsn) {
+struct Found {
+  bool whole = false;  // all of it is there, and its check says so
   RecordHeader h;
-  for (; at + sizeof h <= bytes.size(); at += 8) {
-    if (bytes[at + offsetof(RecordHeader, type)] == 0) continue;  // most of a segment is zeros
-    if (whole_record(bytes, at, table_id, &h) && h.durable >= lsn) return h.lsn;
-  }
-  return 0;
+  std::span<const uint8_t> payload;
+  uint64_t bytes = 0;
+};
+
+// What record stands at `at`. A payload is not looked at before its header is known to be one.
+Status find_record(SegmentView* view, uint64_t at, uint64_t table_id, Found* out) {
+  RecordHeader& h = out->h;
+  out->whole = false;
+  if (view->size() - at < sizeof h) return {};
+  std::span<const uint8_t> bytes;
+  GYR_TRY(view->look(at, sizeof h, &bytes));
+  std::memcpy(&h, bytes.data(), sizeof h);
+  const uint64_t room = view->size() - at - sizeof h, padded = align_up(uint64_t(h.size), 8);
+  if (!plausible(h) || padded > room || check_of(h, table_id) != h.check) return {};
+  GYR_TRY(view->look(at + sizeof h, padded, &bytes));
+  out->payload = bytes.first(h.size);
+  out->bytes = sizeof h + padded;
+  out->whole = all_zero(bytes.subspan(h.size)) && hash64(bytes.data(), h.size) == h.payload_hash;
+  return {};
 }
 
-Status check_segment(std::span<const uint8_t> bytes, uint64_t table_id, uint64_t first_lsn, bool* whole) {
+// What whole records behind a gap say: the last LSN that had been on disk, and the last one that is there. 0 = there
+// are none.
+struct Behind {
+  uint64_t durable = 0, lsn = 0;
+  bool any() const { return lsn != 0; }
+};
+Status look_behind(SegmentView* view, uint64_t at, uint64_t table_id, Behind* out) {
+  Found found;
+  for (;;) {
+    GYR_TRY(view->skip_zeros(&at));
+    if (at >= view->size()) return {};
+    GYR_TRY(find_record(view, at, table_id, &found));
+    if (found.whole) out->durable = std::max(out->durable, found.h.durable), out->lsn = found.h.lsn;
+    at += found.whole ? found.bytes : 8;
+  }
+}
+
+Status check_segment(SegmentView* view, uint64_t table_id, uint64_t first_lsn, bool* whole) {
   SegmentHeader h;
   *whole = false;
-  if (bytes.size() < sizeof h) return {};
+  if (view->size() < sizeof h) return {};
+  std::span<const uint8_t> bytes;
+  GYR_TRY(view->look(0, sizeof h, &bytes));
   std::memcpy(&h, bytes.data(), sizeof h);
   if (std::memcmp(h.magic, kMagic, sizeof kMagic) != 0) return {};
   if (h.major > kMajor)
@@ -257,31 +283,98 @@ bool parse_segment_name(const std::string& name, uint64_t* first_lsn) {
   return value != 0 && name == segment_name(value);
 }
 
-Status read_segment(std::span<const uint8_t> bytes, uint64_t table_id, uint64_t first_lsn, bool last,
-                    const std::function<Status(const RecordHeader&, std::span<const uint8_t>)>& use, SegmentRead* out) {
-  *out = {first_lsn - 1, 0};
-  bool whole = false;
-  GYR_TRY(check_segment(bytes, table_id, first_lsn, &whole));
-  // The header is on disk before the first record is written.
-  if (!whole && (!last || proof_behind(bytes, 0, table_id, 0)))
-    return corrupt("the log's header is damaged; restore the folder from a good copy");
-  if (!whole) return {};
-  out->bytes = kSegmentHeader;
-  for (RecordHeader h; whole_record(bytes, out->bytes, table_id, &h);) {
-    if (h.lsn != out->last_lsn + 1)
-      return corrupt("change %llu stands in the log where %llu should; restore the folder from a good copy",
-                     (unsigned long long)h.lsn, (unsigned long long)out->last_lsn + 1);
-    auto payload = bytes.subspan(out->bytes + sizeof h, h.size);
-    GYR_TRY(use(h, payload));
-    out->last_lsn = h.lsn;
-    out->bytes += sizeof h + align_up(h.size, 8);
+RecordHeader make_mark(uint64_t table_id, uint64_t lsn) {
+  LogRecord mark;
+  mark.header.type = LogType::kMark;
+  mark.header.lsn = mark.header.durable = lsn;
+  mark.header.payload_hash = hash64(nullptr, 0);
+  mark.seal(table_id);
+  return mark.header;
+}
+
+Status SegmentView::look(uint64_t at, uint64_t n, std::span<const uint8_t>* out) {
+  if (!file_) {
+    *out = all_.subspan(at, n);
+    return {};
   }
-  auto rest = bytes.subspan(out->bytes);
-  uint64_t proof = last ? proof_behind(bytes, out->bytes, table_id, out->last_lsn + 1) : 0;
-  if (proof || (!last && !all_zero(rest)))
-    return corrupt("change %llu in the log is damaged, and later ones are whole; restore the folder from a good copy",
-                   (unsigned long long)out->last_lsn + 1);
+  if (at < begin_ || at + n > begin_ + piece_.size()) {
+    const uint64_t want = std::max(n, std::min(kPiece, size_ - at));
+    if (piece_.capacity() > 4 * std::max(want, kPiece)) std::vector<uint8_t>().swap(piece_);
+    piece_.clear();  // what a failed read leaves is not to be found
+    begin_ = at;
+    std::vector<uint8_t> piece(std::move(piece_));
+    piece.resize(want);
+    GYR_TRY(file_->read_at(at, piece));
+    piece_ = std::move(piece);
+  }
+  *out = std::span<const uint8_t>(piece_).subspan(at - begin_, n);
   return {};
+}
+
+Status SegmentView::skip_zeros(uint64_t* at) {
+  while (*at < size_) {
+    if (file_ && *at >= begin_ + piece_.size()) {  // reserved and never written: nothing to read
+      GYR_ASSIGN(uint64_t data, file_->next_data(*at));
+      *at = std::max(*at, data & ~uint64_t(7));
+      if (*at >= size_) break;
+    }
+    std::span<const uint8_t> bytes;
+    GYR_TRY(look(*at, std::min(kPiece, size_ - *at), &bytes));
+    while (!bytes.empty()) {
+      const auto word = bytes.first(std::min<size_t>(8, bytes.size()));
+      if (!all_zero(word)) return {};
+      *at += word.size();
+      bytes = bytes.subspan(word.size());
+    }
+  }
+  *at = size_;
+  return {};
+}
+
+Status read_segment(SegmentView* view, uint64_t table_id, uint64_t first_lsn, bool last,
+                    const std::function<Status(const RecordHeader&, std::span<const uint8_t>)>& use, SegmentRead* out) {
+  *out = {first_lsn - 1, 0, false};
+  bool whole = false;
+  GYR_TRY(check_segment(view, table_id, first_lsn, &whole));
+  if (!whole) {
+    Behind behind;
+    GYR_TRY(look_behind(view, 0, table_id, &behind));
+    // The header is on disk before the first record is written.
+    if (last && !behind.any()) return {};
+    return corrupt(
+        "the header, bytes 0 to %llu, is damaged, of a log with changes %llu to %llu and perhaps more; "
+        "nothing was removed; restore the folder from a good copy",
+        (unsigned long long)kSegmentHeader, (unsigned long long)first_lsn,
+        (unsigned long long)std::max(first_lsn, behind.lsn));
+  }
+  out->bytes = kSegmentHeader;
+  for (Found found;;) {
+    GYR_TRY(find_record(view, out->bytes, table_id, &found));
+    if (!found.whole) break;
+    const RecordHeader& h = found.h;
+    out->marked = h.type == LogType::kMark;
+    const uint64_t expected = out->last_lsn + !out->marked;
+    if (h.lsn != expected)
+      return corrupt("%s %llu stands at byte %llu where %llu should; restore the folder from a good copy",
+                     out->marked ? "the mark of change" : "change", (unsigned long long)h.lsn,
+                     (unsigned long long)out->bytes, (unsigned long long)expected);
+    if (!out->marked) GYR_TRY(use(h, found.payload));
+    out->last_lsn = h.lsn;
+    out->bytes += found.bytes;
+  }
+  uint64_t at = out->bytes;
+  Behind behind;
+  GYR_TRY(view->skip_zeros(&at));
+  if (at < view->size()) {
+    out->marked = false;
+    GYR_TRY(look_behind(view, at, table_id, &behind));
+  }
+  const uint64_t lost = out->last_lsn + 1;
+  if (last ? behind.durable < lost : at >= view->size()) return {};  // a power cut tears the last one alone
+  return corrupt(
+      "change %llu, at byte %llu, is damaged, and it had been on disk, as changes up to %llu had; nothing was "
+      "removed; restore the folder from a good copy",
+      (unsigned long long)lost, (unsigned long long)out->bytes, (unsigned long long)std::max(lost, behind.durable));
 }
 
 }  // namespace gyr

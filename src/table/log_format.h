@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "base/math.h"
+#include "io/file.h"
 #include "table/table.h"
 
 namespace gyr {
 
-enum class LogType : uint8_t { kUpsert = 1, kDelete = 2 };
+// A mark is no change: it has the LSN of the record before, and says that this was on disk.
+enum class LogType : uint8_t { kUpsert = 1, kDelete = 2, kMark = 3 };
 
 struct RecordHeader {
   uint32_t size;  // of the payload as stored; zeros up to a multiple of 8 follow it
@@ -51,13 +53,35 @@ void write_segment_header(uint64_t table_id, uint64_t first_lsn, uint8_t (*out)[
 std::string segment_name(uint64_t first_lsn);
 bool parse_segment_name(const std::string& name, uint64_t* first_lsn);
 
+RecordHeader make_mark(uint64_t table_id, uint64_t lsn);
+
+// Looks at a segment's bytes, which it reads from a file piece by piece.
+class SegmentView {
+ public:
+  explicit SegmentView(std::span<const uint8_t> bytes) : all_(bytes), size_(bytes.size()) {}
+  SegmentView(const File* file, uint64_t size) : file_(file), size_(size) {}
+  uint64_t size() const { return size_; }
+  // Bytes [at, at + n), which must be there; valid until the next call.
+  Status look(uint64_t at, uint64_t n, std::span<const uint8_t>* out);
+  // Moves *at, a multiple of 8, on to where the next 8 bytes are that are not all zero; to the end when there are none.
+  Status skip_zeros(uint64_t* at);
+
+ private:
+  static constexpr uint64_t kPiece = 256 << 10;
+  std::span<const uint8_t> all_;
+  const File* file_ = nullptr;
+  uint64_t size_, begin_ = 0;
+  std::vector<uint8_t> piece_;  // the file's bytes from begin_ on
+};
+
 struct SegmentRead {
   uint64_t last_lsn;  // first_lsn - 1 when there is no record
   uint64_t bytes;     // used; 0 when not even the header is whole
+  bool marked;        // all of it is known to have been on disk
 };
-// Hands out the records of a segment in order. The first that is not whole ends the log, which may only be so in the
-// last segment; CORRUPT when a later one proves that it had been on disk.
-Status read_segment(std::span<const uint8_t> bytes, uint64_t table_id, uint64_t first_lsn, bool last,
+// Hands out the changes of a segment in order. The first record that is not whole ends the log, which may only be so in
+// the last segment; CORRUPT when a later one proves that it had been on disk.
+Status read_segment(SegmentView* view, uint64_t table_id, uint64_t first_lsn, bool last,
                     const std::function<Status(const RecordHeader&, std::span<const uint8_t>)>& use, SegmentRead* out);
 
 }  // namespace gyr

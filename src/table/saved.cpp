@@ -139,6 +139,7 @@ Result<std::shared_ptr<TableImpl>> TableImpl::load_as(std::shared_ptr<Runtime> r
   auto made = TableImpl::make(std::move(runtime), std::move(*parsed));
   if (!made.ok()) return std::move(made.status()).in_file("saved schema");
   std::shared_ptr<TableImpl> table = *made;
+  table->begin_opening();
   uint64_t rows = 0, versions = 0;
   GYR_TRY(in.get(&rows));
   if (!plain) GYR_TRY(in.get(&versions));
@@ -147,6 +148,7 @@ Result<std::shared_ptr<TableImpl>> TableImpl::load_as(std::shared_ptr<Runtime> r
   if (!plain) GYR_TRY(skip_padding(&in, bytes.size()));
   GYR_TRY(table->load_history(&in, saved, versions, bytes.size()));
   GYR_TRY(in.finish());
+  table->end_opening();
   return table;
 }
 
@@ -264,7 +266,8 @@ Status TableImpl::load_versions(ByteReader* in, const TableSchema& saved, int64_
     int64_t at[TableSchema::kMostViews + 1] = {};
     at[group] = times.ints[size_t(i)];
     const History::News news{1u << group, at, created.ints[size_t(i)], input.by_group, i};
-    auto outcome = history_->insert(key_of(*input.key, i), news, &input.draft, [](auto&) { return true; });
+    auto outcome = written(
+        [&] { return history_->insert(key_of(*input.key, i), news, &input.draft, [](auto&) { return true; }); });
     if (outcome.too_large || !outcome.kept) return fail(GYR_E_CORRUPT, "table", "saved table: a version too many");
   }
   return {};

@@ -15,7 +15,7 @@ namespace gyr {
 // v.
 struct TableSchema {
   static constexpr size_t kMostViews = 31;
-  static constexpr uint32_t kMostVersions = 4096;
+  static constexpr uint32_t kMostVersions = 65536, kVersions = 4096;  // kVersions: when only seconds are given
 
   struct Group {
     std::string name, event_time;  // no event time: always 0

@@ -52,6 +52,9 @@ class TableImpl final : public Table {
   // that are as new at least.
   Status save_in_order(ContainerWriter* file, std::string_view name, gyr_task* task, bool history_first) const;
 
+  // Between the two, rows that were there before go in whether the memory budget has room for them or not.
+  void begin_opening() { opening_ = true; }
+  void end_opening() { opening_ = false; }
   // From here on every change passes through it.
   void set_live(std::unique_ptr<LiveTable> live);
   // Changes the rows, and nothing but them: what upsert() and remove() do where no log is kept. When they fail or throw
@@ -136,12 +139,30 @@ class TableImpl final : public Table {
                                                  : store_.key(&column.ints[size_t(row)]);
   }
 
+  // write(), which changes nothing when it throws; while opening, again without the budget. Memory depends on the order
+  // of sizes that were asked for, refused ones included, so rows that had room may find none in another order.
+  template <class Write>
+  auto written(Write&& write) {
+    try {
+      return write();
+    } catch (const Allowance::Exceeded&) {
+      if (!opening_) throw;
+    }
+    struct Beyond {
+      Allowance* memory;
+      ~Beyond() { memory->go_beyond(false); }
+    } beyond{&memory_};
+    memory_.go_beyond(true);
+    return write();
+  }
+
   std::shared_ptr<Runtime> runtime_;
   const TableSchema schema_;
   RowFormat format_;
   Allowance memory_;
   KeyedRows store_;
   std::unique_ptr<History> history_;  // null = the schema asks for none
+  bool opening_ = false;
   mutable LeasePool<Scratch> scratch_;
   std::unique_ptr<LiveTable> live_;  // null: not in a folder. Last: its thread ends first.
 };

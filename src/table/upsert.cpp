@@ -175,7 +175,7 @@ Status TableImpl::upsert_rows(const Batch& batch, Into into, int64_t clock_us, U
       for (int64_t i = 0; i < n; i++) keys[i] = key_of(*in.key, base + i);
       store_.prefetch(keys, size_t(n), true);
       if (history_) history_->prefetch(keys, size_t(n));
-      for (; row < base + n; row++) GYR_TRY(upsert_row(&in, row, keys[row - base], stats));
+      for (; row < base + n; row++) GYR_TRY(written([&] { return upsert_row(&in, row, keys[row - base], stats); }));
     }
   } catch (const Allowance::Exceeded&) {
     return fail(GYR_E_RESOURCE_EXHAUSTED, "table",

@@ -57,8 +57,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto table = make_table();
   uint64_t next = 1;
   SegmentRead end{};
+  SegmentView view(bytes);
   Status s = read_segment(
-      bytes, 7, 1, data[0] & 1,
+      &view, 7, 1, data[0] & 1,
       [&](const RecordHeader& h, std::span<const uint8_t> payload) {
         must(h.lsn == next++, "changes come in order");
         must(payload.data() >= bytes.data() && payload.data() + payload.size() <= bytes.data() + bytes.size(),

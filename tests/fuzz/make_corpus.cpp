@@ -347,6 +347,12 @@ void logs() {
     if (i == 1) put("log", "torn", '\1', segment.substr(0, segment.size() - 9) + std::string(40, '\0'));
   }
   put("log", "segment", '\0', segment);
+  RecordHeader mark = make_mark(7, records.size());
+  segment.append(reinterpret_cast<char*>(&mark), sizeof mark);
+  put("log", "marked", '\1', segment);
+  segment[kSegmentHeader + 30] ^= 1;
+  put("log", "damaged", '\1', segment);
+  segment[kSegmentHeader + 30] ^= 1;
   put("log", "reserved", '\1', segment + std::string(512, '\0'));
 }
 

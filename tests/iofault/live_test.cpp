@@ -2,6 +2,8 @@
 // is there when it is opened again, nothing is half there, and reads go on after a write has failed.
 #include "tests/iofault/live.h"
 #include <chrono>
+#include <condition_variable>
+#include <future>
 #include <thread>
 
 #include "tests/iofault/child.h"
@@ -156,6 +158,57 @@ TEST_P(LiveFaults, DeathAtEveryOperation) {
   EXPECT_GT(deaths, 20);
 }
 
+// Asking how the log stands does not wait for a checkpoint.
+TEST_P(LiveFaults, InfoDoesNotWaitForACheckpoint) {
+  struct Hold final : FileWatch {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool armed = false, held = false, go = false;
+    Hold() { file_watch = this; }
+    ~Hold() override { file_watch = nullptr; }
+    FileVerdict before(const FileCall& call) override {
+      std::unique_lock lock(mutex);
+      if (!armed || call.op != FileOp::kRename) return {};
+      held = true;
+      changed.notify_all();
+      changed.wait(lock, [&] { return go; });
+      return {};
+    }
+    void after(const FileCall&, bool, ptrdiff_t) override {}
+  };
+  Folder folder(true);
+  Hold hold;
+  LiveRun run;
+  ASSERT_EQ(run.open(folder.path, GYR_DURABILITY_SYNC), GYR_OK);
+  ASSERT_EQ(run.change(1), GYR_OK);
+  run.close();
+  ASSERT_EQ(run.open(folder.path, GetParam()), GYR_OK);
+  auto let_go = [&] {
+    std::lock_guard lock(hold.mutex);
+    hold.go = true;
+    hold.changed.notify_all();
+  };
+  {
+    std::lock_guard lock(hold.mutex);
+    hold.armed = true;
+  }
+  std::thread checkpoint([&] { EXPECT_EQ(run.checkpoint(), GYR_OK); });
+  {
+    std::unique_lock lock(hold.mutex);
+    hold.changed.wait(lock, [&] { return hold.held; });
+  }
+  auto asked = std::async(std::launch::async, [&] {
+    gyr_table_log_info info{};
+    info.struct_size = sizeof info;
+    gyr_error err = GYR_ERROR_INIT;
+    return gyr_table_get_log_info(run.table, &info, &err);
+  });
+  EXPECT_EQ(asked.wait_for(std::chrono::seconds(20)), std::future_status::ready);
+  let_go();
+  checkpoint.join();
+  EXPECT_EQ(asked.get(), GYR_OK);
+}
+
 // Research section 9: power loss. Every disk that the recorded operations allow at every moment.
 TEST_P(LiveFaults, PowerLossAtEveryOperation) {
   Folder work(true);
@@ -249,6 +302,7 @@ TEST(LivePower, ChangesDuringACheckpointAreWholeOrNotThere) {
       }
     });
     for (int round = 0; round < 6; round++) {
+      for (int most = std::min(recorder.begun + 20, 3000); recorder.begun < most;) std::this_thread::yield();
       int before = recorder.begun - 1;
       gyr_error err = GYR_ERROR_INIT;
       EXPECT_EQ(gyr_table_checkpoint(run.table, nullptr, &err), GYR_OK) << err.message;

@@ -207,6 +207,24 @@ TEST(TableHistory, NeedsItsSchema) {
           "created_time");
 }
 
+TEST(TableHistory, SecondsAloneKeepAsManyVersionsAsTheManualSays) {
+  for (auto [history, kept] :
+       {std::pair{R"({"seconds":86400})", 4096u}, {R"({"seconds":86400,"versions":5000})", 5000u}}) {
+    auto t = make(schema(0, history, false).c_str());
+    Batch b;
+    b.rows = 6000;
+    b.add("id", GYR_DTYPE_INT64, false).ints.assign(6000, 1);
+    b.add("ts", GYR_DTYPE_TIMESTAMP, false);
+    b.add("v", GYR_DTYPE_INT64, false);
+    for (int64_t i = 0; i < b.rows; i++) b.columns[1].push_int(i), b.columns[2].push_int(i);
+    ASSERT_TRUE(t->upsert(b, nullptr).ok());
+    EXPECT_EQ(t->versions(), kept);
+    const int64_t oldest = 6000 - kept;
+    EXPECT_EQ(as_of(*t, {1, 1}, {oldest, oldest - 1}, "v", false),
+              (std::vector<std::string>{std::to_string(oldest), "missing"}));
+  }
+}
+
 // ---- joins --------------------------------------------------------------------------------------------------------
 
 Result<AsOfJoin> join_of(const std::shared_ptr<Table>& t, const Batch& labels, AsOfJoin::Options o) {

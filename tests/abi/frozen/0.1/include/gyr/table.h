@@ -259,7 +259,7 @@ GYR_API void gyr_get_plan_destroy(gyr_get_plan *plan) GYR_NOEXCEPT;
  * bounded in seconds rows go, together with their history, so much later; with one that is not they stay until they are
  * deleted. Reads never depend on it.
  * @param table the table
- * @param now_us the time to expire by, microseconds; 0 = the wall clock
+ * @param now_us the time to expire by, microseconds; 0 = the wall clock; INT64_MAX removes every row with a TTL
  * @param max_rows rows to look at, about
  * @param cursor in: 0 to begin, or where the last step ended; out: where this one did, UINT64_MAX = all rows were seen
  * @param removed nullable; receives how many rows went
@@ -276,7 +276,7 @@ GYR_API gyr_status gyr_table_sweep(gyr_table *table, int64_t now_us, uint64_t ma
  * @param schema_json NUL-terminated schema; errors name the path
  * @param rows how many
  * @param variable_bytes mean bytes per row of strings, list elements and string key
- * @param versions mean number per row in the history, 0 without one; while histories grow it may be as much again
+ * @param versions mean number per row in the history, 0 without one; loaded entity by entity it takes about half
  * @param bytes receives the estimate
  * @param err nullable
  * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE (rows, variable_bytes)
