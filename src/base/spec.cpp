@@ -49,6 +49,10 @@ Status SpecReader::type_error(const char* key, const char* expected, const Json&
               shown(got).c_str());
 }
 
+Status SpecReader::unexpected(const char* key, const char* expected) const {
+  return type_error(key, expected, *object_.find(key));
+}
+
 const Json* SpecReader::value(const char* key) {
   seen_.emplace_back(key);
   return object_.find(key);
@@ -181,18 +185,21 @@ Status SpecReader::finish() const {
   for (const auto& [key, unused] : object_.members()) {
     bool known = false;
     const std::string* nearest = nullptr;
-    size_t best = 4;
+    size_t best = SIZE_MAX;
     for (const std::string& s : seen_) {
       if (s == key) known = true;
       size_t d = edit_distance(s, key.substr(0, 64));
-      if (d < best) best = d, nearest = &s;
+      // A slip of the hand leaves most letters in their places.
+      if (d < best && d <= std::max<size_t>(1, std::max(s.size(), key.size()) / 3)) best = d, nearest = &s;
     }
     if (known) continue;
     std::string where = path(key.substr(0, 64).c_str());
     if (nearest)
       return fail(GYR_E_INVALID_ARGUMENT, component_, "%s: unknown key; did you mean \"%s\"?", where.c_str(),
                   nearest->c_str());
-    return fail(GYR_E_INVALID_ARGUMENT, component_, "%s: unknown key", where.c_str());
+    std::string names;
+    for (const std::string& s : seen_) names += (names.empty() ? "; known: " : ", ") + s;
+    return fail(GYR_E_INVALID_ARGUMENT, component_, "%s: unknown key%.300s", where.c_str(), names.c_str());
   }
   return {};
 }

@@ -36,6 +36,8 @@ class SpecReader {
   bool has(const char* key) const { return object_.contains(key); }
   std::string path(const char* key) const;  // "ops[3].columns"
   Status error(const char* key, const char* expected) const;
+  // "expected ..., got ..." of a key that is there.
+  Status unexpected(const char* key, const char* expected) const;
   // Refuses keys nobody read.
   Status finish() const;
 

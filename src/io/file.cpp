@@ -247,6 +247,9 @@ Result<File> File::lock(const std::string& path) {
     return -1;
   });
   if (file.fd_ >= 0) return file;
+  struct stat folder;
+  if (errno == ENOENT && ::stat(folder_of(path).c_str(), &folder) == 0)
+    return fail_errno(ENOENT, "io", "cannot make '%s': the file system of its folder takes no files", path.c_str());
   if (errno == ENOENT) return fail(GYR_E_NOT_FOUND, "io", "the folder of '%s' does not exist", path.c_str());
   if (errno == EWOULDBLOCK) return fail(GYR_E_BUSY, "io", "'%s' is locked: another opener uses it", path.c_str());
   return io_error("lock", path);

@@ -29,7 +29,7 @@ Status read_column(const Json& json, size_t i, std::set<std::string>* seen, Fiel
   std::string dtype;
   GYR_TRY(reader.required_string("dtype", &dtype));
   if (!dtype_from_name(dtype, &out->dtype))
-    return reader.error("dtype", "bool, int8..int64, uint8..uint64, float32, float64, string or timestamp");
+    return reader.unexpected("dtype", "bool, int8..int64, uint8..uint64, float32, float64, string or timestamp");
   GYR_TRY(reader.boolean("list", &out->is_list));
   return reader.finish();
 }
@@ -55,7 +55,7 @@ Status read_view(const Json& json, size_t i, std::set<std::string>* seen, TableS
   GYR_TRY(read_ttl(&reader, &view));
   std::vector<std::string> columns;
   GYR_TRY(reader.required_strings("columns", &columns));
-  if (columns.empty()) return reader.error("columns", "the names of one column at least");
+  if (columns.empty()) return reader.unexpected("columns", "the names of one column at least");
   out->groups.push_back(std::move(view));
   for (auto& name : columns) {
     auto same = [&](const Field& f) { return f.name == name; };
@@ -143,8 +143,11 @@ Result<TableSchema> TableSchema::parse(std::string_view text) {
     return fail(GYR_E_INVALID_ARGUMENT, "table",
                 "ttl_seconds: rows without an event time cannot expire; name event_time");
   const Json* columns = reader.value("columns");
-  if (!columns || !columns->is_array() || columns->size() > kMaxColumns)
-    return fail(GYR_E_INVALID_ARGUMENT, "table", "columns: expected an array of at most %zu columns", kMaxColumns);
+  if (!columns) return reader.error("columns", "is required (an array of columns, may be empty)");
+  if (!columns->is_array()) return reader.unexpected("columns", "an array of columns");
+  if (columns->size() > kMaxColumns)
+    return fail(GYR_E_INVALID_ARGUMENT, "table", "columns: expected at most %zu, got %zu", kMaxColumns,
+                columns->size());
   for (size_t i = 0; i < columns->size(); i++) GYR_TRY(read_column((*columns)[i], i, &seen, &s.columns.emplace_back()));
   s.group_of.assign(s.columns.size(), 0);
   GYR_TRY(read_views(reader.value("views"), &seen, &s));

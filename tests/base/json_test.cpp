@@ -136,6 +136,9 @@ TEST(Json, ReadsByTypeAndRange) {
             "in.long: expected an integer in 0..1, got \"" + std::string(35, 'a') + "...");
   Json unknown = {{"zzzzzzzzzzzz", 1}};
   EXPECT_STREQ(SpecReader(unknown, "", "test").finish().message(), "zzzzzzzzzzzz: unknown key");
+  SpecReader other(unknown, "", "test");
+  other.has("name"), (void)other.value("name"), (void)other.value("list");
+  EXPECT_STREQ(other.finish().message(), "zzzzzzzzzzzz: unknown key; known: name, list");
 }
 
 TEST(Json, RefusesWhatFollowsANul) {

@@ -559,6 +559,15 @@ TEST_F(Live, WhatAFailedBatchLeftIsSafeWithSync) {
   }
 }
 
+TEST_F(Live, SaysWhenAFolderTakesNoFiles) {
+  folder_ = "/proc";
+  auto t = try_open();
+  folder_ = ::testing::TempDir() + "gyr-nothing";
+  ASSERT_FALSE(t.ok());
+  EXPECT_EQ(t.status().code(), GYR_E_IO);
+  EXPECT_NE(std::string(t.status().message()).find("takes no files"), std::string::npos) << t.status().message();
+}
+
 TEST_F(Live, APartialBatchIsRefusedWhole) {
   auto t = open();
   Batch b = rows({1, 2}, 1, 1);

@@ -401,5 +401,16 @@ TEST(Table, ReadersSeeWholeRowsUnderUpserts) {
   EXPECT_EQ(torn, 0u);
 }
 
+TEST(TableSchema, MessagesSayWhatIsExpectedAndWhatIsThere) {
+  auto said = [](const char* schema) { return std::string(Table::create(runtime(), schema).status().message()); };
+  EXPECT_EQ(said(R"({"name":"t","key":"id","columns":[{"name":"a","dtype":"int64","size":3}]})"),
+            "columns[0].size: unknown key; known: name, dtype, list");
+  EXPECT_EQ(said(R"({"name":"t","key":"id","columns":[{"name":"a","dtype":"int46"}]})"),
+            "columns[0].dtype: expected bool, int8..int64, uint8..uint64, float32, float64, string or timestamp, got "
+            "\"int46\"");
+  EXPECT_EQ(said(R"({"name":"t","key":"id"})"), "columns: is required (an array of columns, may be empty)");
+  EXPECT_EQ(said(R"({"name":"t","key":"id","columns":{}})"), "columns: expected an array of columns, got {}");
+}
+
 }  // namespace
 }  // namespace gyr
