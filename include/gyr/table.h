@@ -276,7 +276,7 @@ GYR_API gyr_status gyr_table_sweep(gyr_table *table, int64_t now_us, uint64_t ma
  * @param schema_json NUL-terminated schema; errors name the path
  * @param rows how many
  * @param variable_bytes mean bytes per row of strings, list elements and string key
- * @param versions mean number per row in the history, 0 without one; while histories grow it may be as much again
+ * @param versions mean number per row in the history, 0 without one; loaded entity by entity it takes about half
  * @param bytes receives the estimate
  * @param err nullable
  * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE (rows, variable_bytes)

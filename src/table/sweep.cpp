@@ -1,4 +1,6 @@
 // Removing what has expired, and how much memory a table will need.
+#include <bit>
+
 #include "base/clock.h"
 #include "base/math.h"
 #include "table/live_table.h"
@@ -78,8 +80,14 @@ Result<uint64_t> Table::estimate(std::string_view schema_json, uint64_t rows, ui
     for (auto& f : History::formats_of(schema)) fixed += f.fixed_size;
     uint64_t rows_bytes = versions * ((fixed + variable_bytes) / schema.groups.size());
     uint64_t block = History::block_bytes(schema, !format.has_ranges, std::max<uint64_t>(versions, 1), rows_bytes);
-    uint64_t past = KeyedRows::estimate(rows, block + key, spread);
-    total = past > UINT64_MAX - total ? UINT64_MAX : total + past;
+    auto add = [&](uint64_t bytes) { total = bytes > UINT64_MAX - total ? UINT64_MAX : total + bytes; };
+    add(KeyedRows::estimate(rows, block + key, spread));
+    // Histories that grow side by side leave the blocks behind that were too small for them.
+    for (uint64_t n = 1; n < std::bit_ceil(versions); n *= 2) {
+      uint64_t left = History::block_bytes(schema, !format.has_ranges, n, rows_bytes / versions * n) + key, blocks;
+      if (left > RowArena::kLargest) break;  // those go back
+      add(__builtin_mul_overflow(rows, RowArena::block_bytes_of(left, spread), &blocks) ? UINT64_MAX : blocks);
+    }
   }
   return total;
 }
