@@ -259,7 +259,7 @@ GYR_API void gyr_get_plan_destroy(gyr_get_plan *plan) GYR_NOEXCEPT;
  * bounded in seconds rows go, together with their history, so much later; with one that is not they stay until they are
  * deleted. Reads never depend on it.
  * @param table the table
- * @param now_us the time to expire by, microseconds; 0 = the wall clock
+ * @param now_us the time to expire by, microseconds; 0 = the wall clock; INT64_MAX removes every row with a TTL
  * @param max_rows rows to look at, about
  * @param cursor in: 0 to begin, or where the last step ended; out: where this one did, UINT64_MAX = all rows were seen
  * @param removed nullable; receives how many rows went
