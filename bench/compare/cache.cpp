@@ -167,7 +167,7 @@ void hashed(gyr_runtime* runtime, const RowSet& rows) {
     auto from_table = [&](size_t b, float* to) { table->gather(&requests.keys[b * kBatch], kBatch, to); };
     Contender nve{"nve", [&](size_t b) { from_table(b, out.data()); }};
     if (table) verify(rows, requests, from_table, "nve"), others.push_back(&nve);
-    against("absl, nve and the limit", others);
+    against("the limit and the peers in the process", others);
   }
   auto peer = [&](const char* name, std::unique_ptr<RowPeer> engine) {
     if (!engine) return;
