@@ -163,7 +163,11 @@ void hashed(gyr_runtime* runtime, const RowSet& rows) {
     auto absl = make_absl(rows, array.data);
     Contender loop{"absl", [&](size_t b) { absl->gather(&requests.keys[b * kBatch], kBatch, out.data()); }};
     if (absl) others.push_back(&loop);
-    against("absl and the limit", others);
+    auto table = make_nve(rows);
+    auto from_table = [&](size_t b, float* to) { table->gather(&requests.keys[b * kBatch], kBatch, to); };
+    Contender nve{"nve", [&](size_t b) { from_table(b, out.data()); }};
+    if (table) verify(rows, requests, from_table, "nve"), others.push_back(&nve);
+    against("the limit and the peers in the process", others);
   }
   auto peer = [&](const char* name, std::unique_ptr<RowPeer> engine) {
     if (!engine) return;

@@ -113,6 +113,7 @@ class RowPeer {
 
 // Null, after one line that says why, when the peer is not there.
 std::unique_ptr<RowPeer> make_absl(const RowSet& rows, const float* array);  // array: row i at i * dim, kept outside
+std::unique_ptr<RowPeer> make_nve(const RowSet& rows);  // the host table of NVIDIA's nv-embedding-cache
 std::unique_ptr<RowPeer> make_redis(const RowSet& rows);
 std::unique_ptr<RowPeer> make_rocksdb(const RowSet& rows, bool cold);  // cold: next to nothing in its cache
 
