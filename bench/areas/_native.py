@@ -19,20 +19,18 @@ def versions() -> str:
     return ", ".join(found)
 
 
-def run(say, program: str, targets: dict[tuple[str, str], float], later: dict[str, str]) -> list[dict]:
-    """targets: (case, peer) -> smallest ratio that meets the issue's number; later: cases that wait for a feature."""
+def run(say, program: str, targets: dict[tuple[str, str], float]) -> list[dict]:
+    """targets: (case, peer) -> smallest ratio that meets the issue's number."""
     binary = ROOT / "build/release/bench" / program
     if not binary.exists():
         raise SystemExit(f"{binary} is missing: cmake --preset release && cmake --build build/release --target {program}")
     say(f"peers: {versions()}")
-    for case, reason in later.items():
-        say(f"{case}: not measured yet, {reason}")
     lines = subprocess.run([str(binary)], check=True, stdout=subprocess.PIPE, text=True).stdout
     figures = [json.loads(line) for line in lines.splitlines() if re.match(r"\s*\{", line)]
     for f in figures:
         f["target"] = targets.get((f["case"], f["peer"]))
     missing = sorted(f"{case} against {peer}" for case, peer in targets
-                     if case not in later and not any(f["case"] == case and f["peer"] == peer for f in figures))
+                     if not any(f["case"] == case and f["peer"] == peer for f in figures))
     for what in missing:
         say(f"{what}: skipped, see above")
     return figures

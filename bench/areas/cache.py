@@ -11,4 +11,4 @@ TARGETS = {(GATHER, "absl"): 3, (GATHER, "nve"): 1.5, (GATHER, "redis_mget"): 30
 
 
 def figures(say) -> list[dict]:
-    return run(say, "compare_cache", TARGETS, {})
+    return run(say, "compare_cache", TARGETS)
