@@ -5,6 +5,7 @@
 #include <cstring>
 #include <mutex>
 #include <numeric>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "base/clock.h"
@@ -231,7 +232,7 @@ class ContentOf final : public CacheContent {
       std::lock_guard lock(offsets_mutex_);
       saved.offsets = offsets_;
     }
-    if (disk_) GYR_TRY(disk_->flush());
+    Status flushed = disk_ ? disk_->flush() : Status();
     saved.options = options_;
     saved.default_row = default_row_;
     std::vector<uint8_t> marks;
@@ -246,6 +247,7 @@ class ContentOf final : public CacheContent {
         marks.push_back(mark);
       }
     }
+    if (!flushed.ok() && !rescue(&saved, &marks)) return flushed;
     if (!dense_) saved.options.capacity = saved.keys.size();
     if (kept_.eviction()) order_by_warmth(marks, &saved);
     return write_cache(saved, file, name);
@@ -283,6 +285,9 @@ class ContentOf final : public CacheContent {
     if (tiers_.folder) {
       uint64_t waiting = tiers_.segment_bytes ? tiers_.segment_bytes : kSegmentBytes;
       GYR_ASSIGN(disk_, DiskTier::open(runtime_->memory(), tiers_.folder, row_bytes_, waiting));
+      disk_->on_loss([this](size_t rows, const char* why) {
+        runtime_->log(GYR_LOG_ERROR, "cache", "%zu rows and removals are lost with the cache: %s", rows, why);
+      });
       disk_->on_damage([this](const std::string& path, uint64_t page) {
         runtime_->log(GYR_LOG_ERROR, "cache",
                       "'%s': page %llu is damaged; its rows are in error until they are written again", path.c_str(),
@@ -290,7 +295,7 @@ class ContentOf final : public CacheContent {
       });
     }
     ReadThrough::Options o{disk_ ? disk_->callbacks() : *tiers_.below,
-                           tiers_.folder ? tiers_.folder : "",
+                           disk_ ? [disk = disk_.get()] { return disk->failure(); } : std::function<Status()>(),
                            row_bytes_,
                            tiers_.failures ? tiers_.failures : 5,
                            tiers_.retry_ns ? int64_t(tiers_.retry_ns) : 1'000'000'000,
@@ -409,6 +414,28 @@ class ContentOf final : public CacheContent {
     *came += uint64_t(std::count(states.begin(), states.end(), State::kFound));
     if (std::count(states.begin(), states.end(), State::kError) < ptrdiff_t(states.size())) return {};
     return fail(GYR_E_CALLBACK, "cache", "the tier failed for all of %zu keys", states.size());
+  }
+
+  // The folder cannot be written: the file gets the rows that wait for it, as rows that no tier holds.
+  bool rescue(SavedCache* saved, std::vector<uint8_t>* marks) const {
+    std::vector<int64_t> keys;
+    std::vector<uint8_t> rows;
+    if (!disk_->waiting(&keys, &rows)) return false;
+    std::unordered_map<int64_t, size_t> at;
+    for (size_t i = 0; i < saved->keys.size(); i++) at.emplace(saved->keys[i], i);
+    for (size_t i = 0; i < keys.size(); i++) {
+      auto [it, fresh] = at.try_emplace(keys[i], saved->keys.size());
+      if (fresh) {
+        saved->keys.push_back(keys[i]);
+        saved->rows.resize(saved->rows.size() + row_bytes_);
+        marks->push_back(0);
+      }
+      std::memcpy(&saved->rows[it->second * row_bytes_], &rows[i * row_bytes_], row_bytes_);
+      (*marks)[it->second] &= uint8_t(~Eviction::kHeld);
+    }
+    runtime_->log(GYR_LOG_WARN, "cache", "saved with %zu rows that the folder could not take: %s", keys.size(),
+                  disk_->failure().message());
+    return true;
   }
 
   void order_by_warmth(const std::vector<uint8_t>& marks, SavedCache* saved) const {

@@ -1,6 +1,7 @@
 #include "cache/disk_tier.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
@@ -11,7 +12,8 @@ namespace gyr {
 namespace {
 
 constexpr uint32_t kMostSources = 1u << 20;
-constexpr size_t kNameSize = 17;  // rows-0123abcd.seg
+constexpr uint64_t kRemovalBytes = 64;  // of memory, about, of a removal that waits
+constexpr size_t kNameSize = 17;        // rows-0123abcd.seg
 
 KeyedRows::Options index_options() {
   KeyedRows::Options o;
@@ -26,21 +28,19 @@ DiskTier::DiskTier(std::pmr::memory_resource* memory, std::string folder, uint32
     : folder_(std::move(folder)),
       layout_(row_bytes),
       rows_in_memory_(size_t(std::clamp<uint64_t>(segment_bytes / row_bytes, 1, UINT32_MAX / 2))),
+      removals_in_memory_(size_t(std::max<uint64_t>(segment_bytes / kRemovalBytes, 1))),
       index_(memory, index_options()) {}
 
 DiskTier::~DiskTier() {
-  (void)flush();
+  Status s = flush();
+  if (!s.ok() && on_loss_) on_loss_(tail().keys.size() + tail().removed.size(), s.message());
   if (lock_.fd() >= 0) lock_.unlock();  // children of fork() that live on have no use for it
 }
 
 Result<std::unique_ptr<DiskTier>> DiskTier::open(std::pmr::memory_resource* memory, const std::string& folder,
                                                  uint32_t row_bytes, uint64_t segment_bytes) {
   std::unique_ptr<DiskTier> made(new DiskTier(memory, folder, row_bytes, segment_bytes));
-  Status s = made->load();
-  if (!s.ok()) {
-    made->poisoned_ = true;
-    return s;
-  }
+  GYR_TRY(made->load());
   return made;
 }
 
@@ -63,8 +63,8 @@ Status DiskTier::load() {
   GYR_TRY(make_folder(folder_));
   auto lock = File::lock(folder_ + "/lock");
   if (!lock.ok() && lock.status().code() == GYR_E_BUSY)
-    return fail(GYR_E_BUSY, "cache", "'%s' belongs to another cache, here or in another process; destroy that one first",
-                folder_.c_str());
+    return fail(GYR_E_BUSY, "cache",
+                "'%s' belongs to another cache, here or in another process; destroy that one first", folder_.c_str());
   GYR_ASSIGN(lock_, std::move(lock));
   GYR_ASSIGN(std::vector<std::string> names, list_folder(folder_));
   std::vector<uint32_t> numbers;
@@ -87,6 +87,9 @@ Status DiskTier::load() {
     for (int64_t key : removed) index_.erase(index_.key(&key));
     sources_.push_back(std::move(source));
   }
+  // The folder may be new itself. Who may not read what is around it made it by other means.
+  Status named = numbers.empty() ? sync_folder(folder_of(folder_), folder_) : Status();
+  if (!named.ok() && (!named.info() || named.info()->os_errno != EACCES)) return named;
   sources_.push_back(std::make_unique<Source>());
   return {};
 }
@@ -183,15 +186,36 @@ void DiskTier::take_page(const Wanted* first, const Wanted* end, const uint8_t* 
   }
 }
 
-Status DiskTier::poisoned() const {
-  return fail(GYR_E_IO, "cache", "writing to '%s' failed before; open it again", folder_.c_str());
+Status DiskTier::note(Status status) {
+  if (status.ok()) return status;
+  std::lock_guard lock(failure_mutex_);
+  failure_ = fail_errno(status.info() ? status.info()->os_errno : 0, "cache", "%s; the next write tries again",
+                        status.message());
+  return status;
+}
+
+Status DiskTier::failure() const {
+  std::lock_guard lock(failure_mutex_);
+  const ErrorInfo* info = failure_.info();
+  return fail_errno(info ? info->os_errno : 0, "cache", "%s; the cache is as before", failure_.message());
+}
+
+// Under writers_.
+bool DiskTier::tail_is_full() {
+  return tail().keys.size() >= rows_in_memory_ || tail().removed.size() >= removals_in_memory_;
+}
+
+bool DiskTier::waiting(std::vector<int64_t>* keys, std::vector<uint8_t>* rows) {
+  std::lock_guard writing(writers_);
+  *keys = tail().keys;
+  *rows = tail().rows;
+  return tail().removed.empty();
 }
 
 Status DiskTier::put(const int64_t* keys, const uint8_t* rows, size_t n) {
   std::lock_guard writing(writers_);
-  if (poisoned_) return poisoned();
   for (size_t i = 0; i < n; i++) {
-    if (tail().keys.size() >= rows_in_memory_) GYR_TRY(write_tail());
+    if (tail_is_full()) GYR_TRY(write_tail());
     const uint8_t* row = rows + i * layout_.row_bytes;
     std::unique_lock lock(mutex_);
     Source& t = tail();
@@ -223,8 +247,8 @@ Status DiskTier::put(const int64_t* keys, const uint8_t* rows, size_t n) {
 
 Status DiskTier::remove(const int64_t* keys, size_t n) {
   std::lock_guard writing(writers_);
-  if (poisoned_) return poisoned();
   for (size_t i = 0; i < n; i++) {
+    if (tail_is_full()) GYR_TRY(write_tail());
     std::unique_lock lock(mutex_);
     tail().removed.insert(keys[i]);
     index_.erase(index_.key(&keys[i]));
@@ -232,9 +256,11 @@ Status DiskTier::remove(const int64_t* keys, size_t n) {
   return {};
 }
 
-// Under writers_. The rows stay readable where they are until the file has taken their place.
-Status DiskTier::write_tail() {
-  if (poisoned_) return poisoned();
+// Under writers_. The rows stay readable where they are until the file has taken their place; when it cannot be written
+// they stay, and the next try writes a whole new one.
+Status DiskTier::write_tail() { return note(try_write_tail()); }
+
+Status DiskTier::try_write_tail() {
   Source& t = tail();
   if (t.keys.empty() && t.removed.empty()) return {};
   if (sources_.size() >= kMostSources)
@@ -249,15 +275,9 @@ Status DiskTier::write_tail() {
     sources_.reserve(sources_.size() + 1);
   }
   Status written = Segment::write(path, layout_, t.keys, t.rows, removed);
-  if (!written.ok()) {
-    poisoned_ = true;
-    return written;
-  }
+  if (!written.ok()) return written;
   auto opened = Segment::open(path, layout_, &keys, &gone);
-  if (!opened.ok()) {
-    poisoned_ = true;
-    return std::move(opened.status());
-  }
+  if (!opened.ok()) return std::move(opened.status());
   auto segment = std::make_unique<Segment>(std::move(*opened));
   std::unique_lock lock(mutex_);
   t.segment = std::move(segment);

@@ -34,6 +34,13 @@ class DiskTier {
   Status put(const int64_t* keys, const uint8_t* rows, size_t n);
   Status remove(const int64_t* keys, size_t n);
   Status flush();
+  // Why a write failed last.
+  Status failure() const;
+  // Rows that no file has yet, newest last. False where removals wait as well: who saves the rows elsewhere would bring
+  // back what they removed.
+  bool waiting(std::vector<int64_t>* keys, std::vector<uint8_t>* rows);
+  // Who is told of rows that could not be written in the end. Before the first put.
+  void on_loss(std::function<void(size_t rows, const char* why)> tell) { on_loss_ = std::move(tell); }
   uint64_t rows() const { return index_.size(); }
   // Who is told of each page that is found damaged, once. Before the first fetch.
   void on_damage(std::function<void(const std::string& path, uint64_t page)> tell) { on_damage_ = std::move(tell); }
@@ -73,19 +80,23 @@ class DiskTier {
   void is_damaged(const Wanted& wanted);
   std::unique_ptr<PageReader> take_reader();
   Status write_tail();
-  Status poisoned() const;
+  Status try_write_tail();
+  bool tail_is_full();
+  Status note(Status status);
 
   const std::string folder_;
   File lock_;  // of the folder, while this has it
   const PageLayout layout_;
-  const size_t rows_in_memory_;
+  const size_t rows_in_memory_, removals_in_memory_;
   std::atomic<bool> uring_{true};
   KeyedRows index_;  // key -> Place
   // Written under writers_ and mutex_ both; so a writer may read them under its own lock alone.
   mutable std::shared_mutex mutex_;
   std::vector<std::unique_ptr<Source>> sources_;  // never fewer; the last one is being filled
   std::mutex writers_;
-  bool poisoned_ = false;  // a write failed: until reopened, none is tried again
+  mutable std::mutex failure_mutex_;
+  Status failure_;
+  std::function<void(size_t rows, const char* why)> on_loss_;
   // Pages that were not what had been written: read no more until the folder is opened again.
   std::mutex damaged_mutex_;
   std::set<std::pair<const Segment*, uint64_t>> damaged_;

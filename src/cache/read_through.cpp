@@ -25,7 +25,7 @@ std::chrono::steady_clock::time_point until(int64_t ns) {
 
 ReadThrough::ReadThrough(const Options& o, Cache cache)
     : tier_(o.tier),
-      folder_(o.folder),
+      why_(o.why),
       row_bytes_(o.row_bytes),
       failures_(o.failures),
       retry_ns_(o.retry_ns),
@@ -311,16 +311,13 @@ Status ReadThrough::write(const int64_t* keys, const uint8_t* rows, size_t n, co
 }
 
 Status ReadThrough::refused(const char* what, size_t n, gyr_status status) const {
-  if (folder_.empty()) {
+  if (!why_) {
     Status s =
         fail(GYR_E_CALLBACK, "cache", "the tier's %s of %zu rows answered %d; the cache is as before", what, n, status);
     return std::move(s).with_flags(GYR_ERROR_FROM_CALLBACK);
   }
   if (status == GYR_E_OUT_OF_MEMORY) throw std::bad_alloc();
-  return fail(status, "cache",
-              "the %s of %zu rows failed, as '%s' could not be written, now or before; the cache is as before; "
-              "open it again, nothing is written there until then",
-              what, n, folder_.c_str());
+  return why_();
 }
 
 }  // namespace gyr

@@ -14,7 +14,6 @@
 #include <memory>
 #include <mutex>
 #include <span>
-#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -30,7 +29,7 @@ class ReadThrough {
 
   struct Options {
     gyr_cache_tier tier;
-    std::string folder;  // that the tier is; empty: it is the host's
+    std::function<Status()> why;  // a write failed, where the tier is ours; null: it is the host's
     uint32_t row_bytes;
     uint32_t failures;
     int64_t retry_ns;
@@ -99,7 +98,7 @@ class ReadThrough {
   Status refused(const char* what, size_t n, gyr_status status) const;
 
   const gyr_cache_tier tier_;
-  const std::string folder_;
+  const std::function<Status()> why_;
   const uint32_t row_bytes_, failures_;
   const int64_t retry_ns_;
   const Cache cache_;

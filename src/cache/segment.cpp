@@ -89,7 +89,9 @@ Result<Segment> Segment::open(const std::string& path, const PageLayout& layout,
   }
   s.rows_ = h.rows;
   auto direct = File::open_direct(path);
-  if (direct.ok()) s.direct_ = std::move(*direct);
+  if (!direct.ok()) return s;
+  s.direct_ = std::move(*direct);
+  s.file_ = File();  // one descriptor per file
   return s;
 }
 

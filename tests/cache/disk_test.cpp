@@ -193,9 +193,8 @@ TEST(DiskTier, DamagedFilesAreRefused) {
 }
 
 #ifdef GYR_FAULTS
-// Every step of writing a file fails once: writes stop until the folder is opened again, reads go on, and what was
-// written before is there whatever happened.
-TEST(DiskTier, AFullDiskStopsWritesOnly) {
+// Every step of writing a file fails: what waits stays, is read, and is written once that works again.
+TEST(DiskTier, AFullDiskIsOvercome) {
   constexpr uint32_t kBytes = 256;
   for (auto trouble : {test::Trouble::kError, test::Trouble::kNoSpace, test::Trouble::kTorn}) {
     int failed = 0;
@@ -211,37 +210,65 @@ TEST(DiskTier, AFullDiskStopsWritesOnly) {
         test::Disturber disturber(trouble, nth, true);
         flushed = tier->flush();
         met = disturber.met();
+        EXPECT_EQ(tier->flush().ok(), flushed.ok());
       }
-      if (flushed.ok()) {  // beyond the last step, or one that decides nothing
-        if (!met) break;
-        continue;
+      if (flushed.ok() && !met) break;
+      if (!flushed.ok()) {
+        failed++;
+        EXPECT_EQ(flushed.code(), GYR_E_IO) << flushed.message();
+        Status why = tier->failure();
+        ASSERT_NE(why.info(), nullptr);
+        EXPECT_NE(why.info()->os_errno, 0);
+        EXPECT_NE(std::string(why.message()).find(folder.path), std::string::npos) << why.message();
       }
-      failed++;
-      EXPECT_EQ(flushed.code(), GYR_E_IO) << flushed.message();
-      EXPECT_EQ(put(tier.get(), 50, row_of(50, 0, kBytes)).code(), GYR_E_IO);
-      int64_t one = 1;
-      EXPECT_EQ(tier->remove(&one, 1).code(), GYR_E_IO);
       for (bool again : {false, true}) {
-        if (again) tier = nullptr, tier = open(folder, kBytes, 1 << 20);
+        if (again) {
+          ASSERT_TRUE(put(tier.get(), 29, row_of(29, 1, kBytes)).ok());
+          ASSERT_TRUE(tier->flush().ok());
+          tier = nullptr, tier = open(folder, kBytes, 1 << 20);
+        }
         std::vector<int64_t> keys;
         for (int64_t key = 0; key < 30; key++) keys.push_back(key);
         std::vector<uint8_t> rows(30 * kBytes), found(30);
         tier->fetch(keys.data(), 30, rows.data(), found.data());
-        bool second = found[29] == GYR_TIER_FOUND;  // of the second file: all or nothing
-        if (!again) {
-          EXPECT_TRUE(second) << "in memory still";
-        }
         for (int64_t key = 0; key < 30; key++) {
-          ASSERT_EQ(found[size_t(key)], key < 20 || second ? GYR_TIER_FOUND : GYR_TIER_ABSENT) << key;
-          int version = key >= 10 && second;
-          if (!found[size_t(key)]) continue;
-          EXPECT_EQ(std::memcmp(&rows[size_t(key) * kBytes], row_of(key, version, kBytes).data(), kBytes), 0) << key;
+          ASSERT_EQ(found[size_t(key)], GYR_TIER_FOUND) << key;
+          EXPECT_EQ(std::memcmp(&rows[size_t(key) * kBytes], row_of(key, key >= 10, kBytes).data(), kBytes), 0) << key;
         }
       }
-      ASSERT_TRUE(put(tier.get(), 50, row_of(50, 0, kBytes)).ok()) << "opened again it takes rows";
     }
     EXPECT_GE(failed, 2) << test::name(trouble);
   }
+}
+
+TEST(DiskTier, WhatIsLostInTheEndIsTold) {
+  Folder folder;
+  auto tier = open(folder, 16, 1 << 20);
+  for (int64_t key = 0; key < 7; key++) ASSERT_TRUE(put(tier.get(), key, row_of(key, 0, 16)).ok());
+  size_t lost = 0;
+  std::string reason;
+  tier->on_loss([&](size_t rows, const char* why) { lost = rows, reason = why; });
+  test::Disturber disturber(test::Trouble::kNoSpace, 0, true);
+  tier = nullptr;
+  EXPECT_EQ(lost, 7u);
+  EXPECT_NE(reason.find(folder.path), std::string::npos) << reason;
+}
+
+// The name of a new folder is on disk before anything is put in it.
+TEST(DiskTier, ANewFolderIsSynced) {
+  struct Watch final : FileWatch {
+    std::vector<std::string> synced;
+    FileVerdict before(const FileCall& call) override {
+      if (call.op == FileOp::kSyncFolder) synced.push_back(call.path);
+      return {};
+    }
+    void after(const FileCall&, bool, ptrdiff_t) override {}
+    Watch() { file_watch = this; }
+    ~Watch() override { file_watch = nullptr; }
+  } watch;
+  Folder folder;
+  ASSERT_TRUE(DiskTier::open(std::pmr::get_default_resource(), folder.path + "/new", 16, 1 << 20).ok());
+  EXPECT_EQ(watch.synced, std::vector<std::string>{folder.path});
 }
 
 TEST(DiskTier, ReadsThatFailAreErrorsOfTheirRows) {
@@ -294,6 +321,29 @@ TEST(DiskTier, ReadersAndAWriter) {
   stop = true;
   a.join(), b.join();
   EXPECT_EQ(wrong, 0u);
+}
+
+// Removals wait in memory, too, and no longer than rows do.
+TEST(DiskTier, RemovalsAreWrittenWithoutRows) {
+  Folder folder;
+  auto tier = open(folder, 16, 64 * 10);
+  for (int64_t key = 0; key < 35; key++) ASSERT_TRUE(tier->remove(&key, 1).ok());
+  EXPECT_EQ(folder.files().size(), 3u);
+}
+
+TEST(DiskTier, AFileCostsOneDescriptor) {
+  auto descriptors = [] {
+    auto all = fs::directory_iterator("/proc/self/fd");
+    return std::distance(fs::begin(all), fs::end(all));
+  };
+  Folder folder;
+  auto tier = open(folder, 16, 1 << 20);
+  const auto before = descriptors();
+  for (int64_t key = 0; key < 40; key++) {
+    ASSERT_TRUE(put(tier.get(), key, row_of(key, 0, 16)).ok());
+    ASSERT_TRUE(tier->flush().ok());
+  }
+  EXPECT_LE(descriptors() - before, 40);
 }
 
 // Two caches would write files of the same names.
