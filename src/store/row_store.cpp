@@ -44,13 +44,13 @@ KeyedRows::KeyedRows(std::pmr::memory_resource* memory, const Options& options)
   // 3/4 full at most; shards are never quite even.
   uint64_t per_shard = std::min(options.expected_rows, uint64_t(1) << 40) / kShards;
   uint64_t count = std::max(per_shard / 3 + 1, knobs::capacity(kSmallestCount));
-  try {
-    for (auto& s : shards_) s.store = this;
-    for (auto& head : heads_) head.store(make_buckets(count).head(), std::memory_order_relaxed);
-  } catch (...) {
-    for (auto& head : heads_)
-      if (uint64_t made = head.load(std::memory_order_relaxed)) free_buckets(Buckets::of(made));
-    throw;
+  count = Buckets::rounded(count);
+  Bucket* first = take_buckets(count * kShards);
+  initial_ = {first, count * kShards};
+  initial_users_.store(kShards, std::memory_order_relaxed);
+  for (uint32_t i = 0; i < kShards; i++) {
+    shards_[i].store = this;
+    heads_[i].store(Buckets{first + i * count, count}.head(), std::memory_order_relaxed);
   }
 }
 
@@ -248,22 +248,30 @@ KeyedRows::NewRow KeyedRows::make_row(const KeyRef& key, uint64_t payload_size) 
   return {ref, block + room};
 }
 
-Buckets KeyedRows::make_buckets(uint64_t count) {
-  Buckets buckets{nullptr, Buckets::rounded(count)};
-  const uint64_t bytes = buckets.bytes();
+Bucket* KeyedRows::take_buckets(uint64_t count) {
+  const uint64_t bytes = count * sizeof(Bucket);
   void* p = within_budget([&] { return memory_->allocate(bytes, array_align(bytes)); });
   if ((reinterpret_cast<uintptr_t>(p) + bytes) >> 48) {  // as in RowArena
     memory_->deallocate(p, bytes, array_align(bytes));
     throw std::bad_alloc();
   }
   advise_huge(p, bytes);
-  buckets.first = static_cast<Bucket*>(p);
-  for (uint64_t i = 0; i < buckets.count; i++) new (&buckets.first[i]) Bucket{};
+  auto* first = static_cast<Bucket*>(p);
+  for (uint64_t i = 0; i < count; i++) new (&first[i]) Bucket{};
   bucket_bytes_.fetch_add(bytes, std::memory_order_relaxed);
-  return buckets;
+  return first;
 }
 
-void KeyedRows::free_buckets(const Buckets& buckets) noexcept {
+Buckets KeyedRows::make_buckets(uint64_t count) {
+  count = Buckets::rounded(count);
+  return {take_buckets(count), count};
+}
+
+void KeyedRows::free_buckets(Buckets buckets) noexcept {
+  if (buckets.first >= initial_.first && buckets.first < initial_.first + initial_.count) {
+    if (initial_users_.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+    buckets = initial_;
+  }
   bucket_bytes_.fetch_sub(buckets.bytes(), std::memory_order_relaxed);
   memory_->deallocate(buckets.first, buckets.bytes(), array_align(buckets.bytes()));
 }

@@ -235,8 +235,9 @@ class KeyedRows {
   bool make_room(uint64_t hash);
   void publish(Shard& shard, const Spot& spot, const KeyRef& key, uint64_t ref) noexcept;
   void retire(uint64_t ref, uint64_t hash);
+  Bucket* take_buckets(uint64_t count);
   Buckets make_buckets(uint64_t count);
-  void free_buckets(const Buckets& buckets) noexcept;
+  void free_buckets(Buckets buckets) noexcept;
   template <class Allocate>
   auto within_budget(Allocate&& allocate);
   static void free_block_callback(void* ref, void* shard);
@@ -250,6 +251,10 @@ class KeyedRows {
   RowArena arena_;
   alignas(64) std::atomic<uint64_t> heads_[kShards] = {};  // Buckets::head(); 0 = none
   Shard shards_[kShards];
+  // All shards' first arrays are one stretch, so that huge pages fit it; it goes when the last shard has outgrown its
+  // own.
+  Buckets initial_{};
+  std::atomic<uint32_t> initial_users_{0};
   std::atomic<uint64_t> bucket_bytes_{0}, retired_bytes_{0};
   mutable EpochDomain epochs_;  // last member: frees what is retired before the rest goes
 };
