@@ -59,12 +59,23 @@ HWY_INLINE V scaled(V v, V scale, V bias) {
   return v;
 }
 
+// Rows lie anywhere in memory: asks for the one that comes kAhead later.
+template <RowType kType>
+HWY_INLINE void ask_ahead(const void* const* rows, size_t i, size_t n, size_t dim) {
+  constexpr size_t kAhead = 32, kMost = 1024;
+  if (i + kAhead >= n || rows[i + kAhead] == nullptr) return;
+  const auto* row = static_cast<const uint8_t*>(rows[i + kAhead]);
+  const size_t bytes = std::min(dim * kValueBytes<kType>, kMost);
+  for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + at);
+}
+
 template <RowType kType>
 HWY_INLINE void unpack(const void* const* rows, size_t n, size_t dim, const float* missing, float* out) {
   const D d;
   for (size_t r = 0; r < n; ++r, out += dim) {
     const auto* row = static_cast<const uint8_t*>(rows[r]);
     size_t i = 0;
+    ask_ahead<kType>(rows, r, n, dim);
     if (row == nullptr) {
       for (; i < dim; ++i) out[i] = missing[i];
       continue;
@@ -91,6 +102,7 @@ HWY_INLINE void pool_columns(const void* const* rows, const float* weight, size_
   }
   for (size_t i = 0; i < n; ++i) {
     const auto* row = static_cast<const uint8_t*>(rows[i]);
+    if (first == 0) ask_ahead<kType>(rows, i, n, dim);
     if (row == nullptr) continue;
     const Scale s = scale_of<kType>(row, dim);
     const float factor = weight != nullptr ? weight[i] : 1.0f;

@@ -26,7 +26,7 @@ class Bags {
       : in_(in), type_(type), dim_(dim), standard_(standard), out_(out) {}
 
   // Rows of keys first.. in order; null = missing. At most kMost at a time.
-  static constexpr size_t kMost = 64;
+  static constexpr size_t kMost = 512;
   void add(size_t first, size_t m, const uint8_t* const* found) {
     const auto& ops = kernels::best();
     const void* rows[kMost];

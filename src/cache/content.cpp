@@ -69,14 +69,17 @@ class ContentOf final : public CacheContent {
     uint64_t hits = 0;
     auto guard = kept_.read();
     const auto& ops = kernels::best();
-    kept_.find(keys, n, [&](size_t first, size_t m, const uint8_t* const* found) {
-      size_t here = mark(found, m, status ? status + first : nullptr);
+    const void* rows[kRows];
+    for (size_t begin = 0; begin < n; begin += kRows) {
+      const size_t m = std::min(kRows, n - begin);
+      find_rows(keys + begin, m, rows);
+      auto* found = reinterpret_cast<const uint8_t* const*>(rows);
+      size_t here = mark(found, m, status ? status + begin : nullptr);
       hits += here;
-      ops.unpack_rows(type_, reinterpret_cast<const void* const*>(found), m, dim_, default_row_.data(),
-                      out + first * dim_);
+      ops.unpack_rows(type_, rows, m, dim_, default_row_.data(), out + begin * dim_);
       for (size_t i = 0; tier_ && here < m && i < m; i++)
-        if (!found[i] && may_exist(keys[first + i])) misses->push_back(first + i);
-    });
+        if (!found[i] && may_exist(keys[begin + i])) misses->push_back(begin + i);
+    }
     count(hits, n);
   }
 
@@ -93,10 +96,14 @@ class ContentOf final : public CacheContent {
     uint64_t hits = 0;
     auto guard = kept_.read();
     Bags bags(in, type_, dim_, standard(), out);
-    kept_.find(in.keys, in.size(), [&](size_t first, size_t m, const uint8_t* const* found) {
-      hits += mark(found, m, status ? status + first : nullptr);
-      bags.add(first, m, found);
-    });
+    const void* rows[kRows];
+    for (size_t begin = 0; begin < in.size(); begin += kRows) {
+      const size_t m = std::min(kRows, in.size() - begin);
+      find_rows(in.keys + begin, m, rows);
+      auto* found = reinterpret_cast<const uint8_t* const*>(rows);
+      hits += mark(found, m, status ? status + begin : nullptr);
+      bags.add(begin, m, found);
+    }
     bags.finish();
     count(hits, in.size());
     *missed = tier_ && hits < in.size();
@@ -281,6 +288,19 @@ class ContentOf final : public CacheContent {
   }
 
  private:
+  // Where the rows are; the first of them are on their way. Kernels ask for the others while they work on these: so the
+  // copying, too, goes on while memory is waited for.
+  static constexpr size_t kRows = Bags::kMost, kFirst = 32;
+  void find_rows(const int64_t* keys, size_t n, const void** rows) const {
+    kept_.find(keys, n, [&](size_t first, size_t m, const uint8_t* const* found) {
+      for (size_t i = 0; i < m; i++) {
+        rows[first + i] = found[i];
+        if (first + i >= kFirst || !found[i]) continue;
+        for (uint32_t b = 0; b < std::min(row_bytes_, 1024u); b += 64) __builtin_prefetch(found[i] + b);
+      }
+    });
+  }
+
   Status start_given_tier() {
     if (tiers_.folder) {
       uint64_t waiting = tiers_.segment_bytes ? tiers_.segment_bytes : kSegmentBytes;

@@ -28,8 +28,7 @@ class HashedRows {
   static constexpr bool kMarks = true;
   HashedRows(std::pmr::memory_resource* memory, uint32_t row_bytes, uint64_t expected)
       : row_bytes_(row_bytes),
-        store_(memory,
-               {.expected_rows = expected, .row_bytes = row_bytes, .prefetch_bytes = std::min(row_bytes, 1024u)}) {}
+        store_(memory, {.expected_rows = expected, .row_bytes = row_bytes, .prefetch_bytes = 0}) {}
 
   EpochDomain::ReadGuard read() const { return store_.read(); }
   using Mark = KeyedRows::Mark;
@@ -111,7 +110,7 @@ class DenseRows {
   // kAside: it is in aside_. Rows that are kAside or kLeft wait in leaving_ or left_ for their readers, once each:
   // twice would be too early the first time.
   enum State : uint8_t { kEmpty, kHere, kAside, kLeft };
-  static constexpr size_t kGroup = 16;
+  static constexpr size_t kGroup = 32;
   static constexpr uint32_t kLocks = 64;
   static constexpr uint64_t kMostWaiting = 4096, kSettleEvery = 1024;  // rows
 
@@ -187,21 +186,16 @@ void HashedRows::put(const int64_t* keys, size_t n, uint8_t mark, bool replace, 
 
 template <class Use>
 void DenseRows::find(const int64_t* keys, size_t n, Use&& use) const {
-  constexpr size_t kAhead = 2;  // groups
   const uint8_t* rows[kGroup];
   const size_t group = knobs::capacity(kGroup), groups = (n + group - 1) / group;
   auto count = [&](size_t g) { return g + 1 < groups ? group : n - g * group; };
   auto ask = [&](size_t g) {
-    for (size_t i = g * group, end = i + count(g); i < end; i++) {
-      if (uint64_t(keys[i]) >= capacity_) continue;
-      __builtin_prefetch(&here_[keys[i] / 64]);
-      const uint8_t* row = place(keys[i]);
-      for (uint32_t b = 0; row && b < std::min(row_bytes_, 1024u); b += 64) __builtin_prefetch(row + b);
-    }
+    for (size_t i = g * group, end = i + count(g); i < end; i++)
+      if (uint64_t(keys[i]) < capacity_) __builtin_prefetch(&here_[keys[i] / 64]);
   };
-  for (size_t g = 0; g < std::min(groups, kAhead); g++) ask(g);
+  if (groups) ask(0);
   for (size_t g = 0; g < groups; g++) {
-    if (g + kAhead < groups) ask(g + kAhead);
+    if (g + 1 < groups) ask(g + 1);
     const size_t m = count(g);
     for (size_t i = 0; i < m; i++) {
       const int64_t key = keys[g * group + i];

@@ -22,7 +22,7 @@
 namespace gyr {
 namespace {
 
-constexpr uint64_t kHuge = uint64_t(2) << 20, kLine = 64;
+constexpr uint64_t kHuge = uint64_t(2) << 20, kPage = 4096, kLine = 64;
 constexpr uint64_t kSmallestChunk = 4096;
 constexpr uint64_t kSpareShare = 64;  // a chunk is this part of what there is already
 constexpr uint64_t kRunShare = 2048, kLongestRun = 65536;
@@ -36,7 +36,9 @@ void advise_huge(void* p, uint64_t bytes) {
 }
 
 RowArena::RowArena(std::pmr::memory_resource* memory, uint64_t block_bytes)
-    : memory_(memory), fixed_(align_up(block_bytes, block_bytes <= 8 ? 8 : 16)) {}
+    : memory_(memory),
+      fixed_(align_up(block_bytes, block_bytes <= 8 ? 8 : 16)),
+      first_block_(std::clamp(fixed_ & -fixed_, kLine, kPage)) {}
 
 RowArena::~RowArena() {
   while (Chunk* chunk = chunks_) {
@@ -153,7 +155,7 @@ void RowArena::cut_run(Blocks* blocks, uint64_t size) {
 }
 
 void RowArena::add_chunk(uint64_t need) {
-  const uint64_t smallest = need + kLine;
+  const uint64_t smallest = need + first_block_;
   uint64_t want = std::max({smallest, knobs::capacity(kSmallestChunk), bytes() / kSpareShare});
   if (bytes() >= 8 * kHuge) want = align_up(want, kHuge);
   for (;;) {
@@ -172,7 +174,7 @@ void RowArena::add_chunk(uint64_t need) {
     }
     advise_huge(p, want);
     chunks_ = new (p) Chunk{chunks_, want, align};
-    at_ = static_cast<uint8_t*>(p) + kLine;
+    at_ = static_cast<uint8_t*>(p) + first_block_;
     end_ = static_cast<uint8_t*>(p) + want;
     GYR_POISON(at_, uint64_t(end_ - at_));
     bytes_.fetch_add(want, std::memory_order_relaxed);

@@ -68,7 +68,8 @@ class RowArena {
 
   std::pmr::memory_resource* const memory_;
   const uint64_t fixed_;
-  std::mutex mutex_;  // of what follows; taken inside a stripe's
+  const uint64_t first_block_;  // where blocks begin in a chunk: those of 2^n bytes cross no page
+  std::mutex mutex_;            // of what follows; taken inside a stripe's
   Chunk* chunks_ = nullptr;
   uint8_t *at_ = nullptr, *end_ = nullptr;  // of the newest chunk
   std::atomic<uint64_t> bytes_{0};
