@@ -268,7 +268,9 @@ Buckets KeyedRows::make_buckets(uint64_t count) {
 }
 
 void KeyedRows::free_buckets(Buckets buckets) noexcept {
-  if (buckets.first >= initial_.first && buckets.first < initial_.first + initial_.count) {
+  // Without users the stretch is gone, and another array may lie there.
+  if (initial_users_.load(std::memory_order_acquire) > 0 && buckets.first >= initial_.first &&
+      buckets.first < initial_.first + initial_.count) {
     if (initial_users_.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
     buckets = initial_;
   }
