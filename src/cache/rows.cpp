@@ -11,6 +11,7 @@ namespace {
 
 constexpr uint64_t kHuge = uint64_t(2) << 20;
 constexpr uint64_t kSmallestChunk = uint64_t(64) << 10, kLargestChunk = uint64_t(8) << 20;  // of places
+constexpr uint64_t kReserve = 16384;
 constexpr uint64_t kChunks = 16;  // as long as they are neither of these
 constexpr int64_t kWaitNs = 1'000'000;
 
@@ -45,12 +46,14 @@ DenseRows::DenseRows(std::pmr::memory_resource* memory, uint32_t row_bytes, uint
   chunks_ = reinterpret_cast<std::atomic<uint8_t*>*>(base);
   here_ = reinterpret_cast<std::atomic<uint64_t>*>(base + align_up(chunks() * sizeof(chunks_[0]), 64));
   states_ = base + head_bytes() - capacity;
+  refill_reserve();
 }
 
 DenseRows::~DenseRows() {
   for (uint64_t i = 0; i < chunks(); i++)
     if (uint8_t* chunk = chunks_[i].load(std::memory_order_relaxed)) give(chunk, chunk_bytes(i));
   give(chunks_, head_bytes());
+  if (void* reserve = reserve_.load()) give(reserve, kReserve);
 }
 
 uint64_t DenseRows::head_bytes() const {
@@ -64,7 +67,10 @@ void* DenseRows::take(uint64_t bytes) {
   return p;
 }
 
-void DenseRows::give(void* p, uint64_t bytes) noexcept { memory_->deallocate(p, bytes, bytes >= kHuge ? kHuge : 64); }
+void DenseRows::give(void* p, uint64_t bytes) noexcept {
+  own_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+  memory_->deallocate(p, bytes, bytes >= kHuge ? kHuge : 64);
+}
 
 uint64_t DenseRows::chunk_bytes(uint64_t chunk) const {
   return std::min(uint64_t(1) << chunk_bits_, capacity_ - (chunk << chunk_bits_)) * stride_;
@@ -110,12 +116,23 @@ bool DenseRows::remove(int64_t key) {
   return true;
 }
 
-// Rows that went aside take room that they give back when they are home.
-void DenseRows::bring_all_home() {
+// Rows that went aside take room that they give back when they are home; the reserve comes back when there is room.
+void DenseRows::make_room() {
+  for (int round = 0; round < 2; round++) {
+    aside_.epochs().synchronize();
+    settle();
+  }
   aside_.epochs().synchronize();
-  settle();
-  aside_.epochs().synchronize();
-  settle();
+  if (void* reserve = reserve_.exchange(nullptr)) give(reserve, kReserve);
+}
+
+void DenseRows::refill_reserve() noexcept {
+  if (reserve_.load(std::memory_order_relaxed)) return;
+  try {
+    void* fresh = take(kReserve);
+    if (void* other = reserve_.exchange(fresh)) give(other, kReserve);
+  } catch (const std::bad_alloc&) {
+  }
 }
 
 // Room for a wait_for_readers(), while a lack of memory changes nothing yet.
@@ -141,6 +158,7 @@ void DenseRows::wait_for_readers(int64_t key) noexcept {
 void DenseRows::settle() {
   std::unique_lock settling(settling_, std::try_to_lock);
   if (!settling) return;
+  refill_reserve();
   for (bool waited = false;;) {
     if (!ripe_.load(std::memory_order_acquire)) {
       std::unique_lock lock(leaving_mutex_);

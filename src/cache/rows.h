@@ -94,7 +94,7 @@ class DenseRows {
       try {
         put(keys[i], one);
       } catch (const BudgetExceeded&) {
-        bring_all_home();
+        make_room();
         put(keys[i], one);
       }
       if (i + 1 == n || (i + 1) % kSettleEvery == 0) settle();
@@ -142,7 +142,8 @@ class DenseRows {
   void wait_for_readers(int64_t key) noexcept;
   void settle();
   void settle(int64_t key);
-  void bring_all_home();
+  void make_room();
+  void refill_reserve() noexcept;
 
   std::pmr::memory_resource* const memory_;
   const uint32_t row_bytes_, stride_;
@@ -152,6 +153,7 @@ class DenseRows {
   std::atomic<uint64_t>* here_ = nullptr;  // a bit for every row that is kHere: what readers look at first is small
   std::atomic<uint8_t*>* chunks_ = nullptr;
   std::atomic<uint64_t> size_{0}, own_bytes_{0};
+  std::atomic<void*> reserve_{nullptr};  // what aside_'s index may need when the budget is used up
   std::mutex locks_[kLocks];
   std::mutex chunks_mutex_;   // taken inside a row's lock
   std::mutex leaving_mutex_;  // of the next two; taken inside a row's lock

@@ -547,6 +547,8 @@ TEST(Tiers, OneSlowAnswerIsOneFailure) {
 
 // Reads that need the tier go on while many rows are put.
 TEST(Tiers, ALargePutDoesNotHoldUpFetches) {
+  GYR_SKIP_UNDER("GYR_TEST_HASH");
+  GYR_SKIP_UNDER("GYR_TEST_CAPACITY");
   constexpr size_t kRows = 300'000;
   World w(
       [](World& x) {
