@@ -23,6 +23,12 @@ constexpr size_t stored_row_bytes(RowType type, size_t dim) {
   if (type == RowType::kInt8) return int8_scale_at(dim) + 2 * sizeof(float);
   return dim * (type == RowType::kFloat32 ? 4 : 2);
 }
+constexpr size_t kRowsAhead = 32;
+inline void ask_for_row(const void* row, size_t bytes) {
+  constexpr size_t kMost = 1024;
+  for (size_t at = 0; at < (bytes < kMost ? bytes : kMost); at += 64)
+    __builtin_prefetch(static_cast<const char*>(row) + at);
+}
 
 struct Ops {
   const char* name;  // "ref", "AVX2", "AVX3_DL", ...
@@ -41,7 +47,8 @@ struct Ops {
   void (*l2_rows_at)(const float* q, const float* rows, const uint32_t* at, size_t n, size_t dim, size_t stride,
                      float* out);
 
-  // out[n, dim] = the rows as floats; null = `missing` [dim].
+  // Rows of these two may lie anywhere in memory: while one is worked on, the one kRowsAhead later is asked for.
+  // Whoever calls asks for the first kRowsAhead. out[n, dim] = the rows as floats; null = `missing` [dim].
   void (*unpack_rows)(RowType type, const void* const* rows, size_t n, size_t dim, const float* missing, float* out);
   // out[dim] (+)= sum over i of weight[i] * rows[i] (weight null = 1). Null row pointers are skipped.
   void (*pool_rows)(RowType type, const void* const* rows, const float* weight, size_t n, size_t dim, bool add,

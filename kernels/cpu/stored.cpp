@@ -59,14 +59,9 @@ HWY_INLINE V scaled(V v, V scale, V bias) {
   return v;
 }
 
-// Rows lie anywhere in memory: asks for the one that comes kAhead later.
 template <RowType kType>
 HWY_INLINE void ask_ahead(const void* const* rows, size_t i, size_t n, size_t dim) {
-  constexpr size_t kAhead = 32, kMost = 1024;
-  if (i + kAhead >= n || rows[i + kAhead] == nullptr) return;
-  const auto* row = static_cast<const uint8_t*>(rows[i + kAhead]);
-  const size_t bytes = std::min(dim * kValueBytes<kType>, kMost);
-  for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + at);
+  if (i + kRowsAhead < n && rows[i + kRowsAhead]) ask_for_row(rows[i + kRowsAhead], stored_row_bytes(kType, dim));
 }
 
 template <RowType kType>

@@ -37,7 +37,6 @@ class ContentOf final : public CacheContent {
         tiers_(shape.tiers),
         type_(shape.type),
         row_bytes_(shape.row_bytes),
-        dense_(options_.keys == GYR_CACHE_DENSE),
         default_row_(dim_, 0.0f),
         kept_(make_eviction(shape), runtime_->memory(), row_bytes_,
               Rows::kMarks ? shape.expected() : options_.capacity) {
@@ -255,7 +254,7 @@ class ContentOf final : public CacheContent {
       }
     }
     if (!flushed.ok() && !rescue(&saved, &marks)) return flushed;
-    if (!dense_) saved.options.capacity = saved.keys.size();
+    if (!dense()) saved.options.capacity = saved.keys.size();
     if (kept_.eviction()) order_by_warmth(marks, &saved);
     return write_cache(saved, file, name);
   }
@@ -290,13 +289,12 @@ class ContentOf final : public CacheContent {
  private:
   // Where the rows are; the first of them are on their way. Kernels ask for the others while they work on these: so the
   // copying, too, goes on while memory is waited for.
-  static constexpr size_t kRows = Bags::kMost, kFirst = 32;
+  static constexpr size_t kRows = Bags::kMost;
   void find_rows(const int64_t* keys, size_t n, const void** rows) const {
     kept_.find(keys, n, [&](size_t first, size_t m, const uint8_t* const* found) {
       for (size_t i = 0; i < m; i++) {
         rows[first + i] = found[i];
-        if (first + i >= kFirst || !found[i]) continue;
-        for (uint32_t b = 0; b < std::min(row_bytes_, 1024u); b += 64) __builtin_prefetch(found[i] + b);
+        if (first + i < kernels::kRowsAhead && found[i]) kernels::ask_for_row(found[i], row_bytes_);
       }
     });
   }
@@ -359,11 +357,12 @@ class ContentOf final : public CacheContent {
     return std::make_unique<Eviction>(runtime_->memory(), shape.tiers, shape.most_rows, about);
   }
 
+  bool dense() const { return options_.keys == GYR_CACHE_DENSE; }
   // Keys that a dense cache cannot have are missing at once.
-  bool may_exist(int64_t key) const { return !dense_ || uint64_t(key) < options_.capacity; }
+  bool may_exist(int64_t key) const { return !dense() || uint64_t(key) < options_.capacity; }
 
   Status check_keys(const int64_t* keys, uint64_t n, const char* what) const {
-    for (uint64_t i = 0; dense_ && i < n; i++)
+    for (uint64_t i = 0; dense() && i < n; i++)
       if (!may_exist(keys[i]))
         return fail(GYR_E_OUT_OF_RANGE, "cache", "%s[%llu] is %lld; a dense cache of capacity %llu has rows 0..%llu",
                     what, (unsigned long long)i, (long long)keys[i], (unsigned long long)options_.capacity,
@@ -510,7 +509,6 @@ class ContentOf final : public CacheContent {
   gyr_cache_tiers tiers_;      // likewise, once the tier has started
   const RowType type_;
   const uint32_t row_bytes_;
-  const bool dense_;
   std::vector<float> default_row_;       // zeros when missing rows read as zeros
   std::vector<uint8_t> default_stored_;  // the default row as rows are stored; empty without one
   KeptRows<Rows> kept_;

@@ -53,7 +53,7 @@ class KeptRows {
       return {};
     } else {
       if (eviction_) return store_kept(keys, n, held, mixed, write);
-      rows_.put(keys, n, 0, true, write);
+      rows_.put(keys, n, 0, write);
       return {};
     }
   }
@@ -71,16 +71,14 @@ class KeptRows {
   }
 
   uint64_t remove(const int64_t* keys, uint64_t n) {
-    uint64_t count = 0;
-    if constexpr (Rows::kMarks) {
-      if (eviction_) {
-        std::lock_guard lock(writers_);
-        for (uint64_t i = 0; i < n; i++) count += erase(keys[i]);
-        return count;
-      }
+    if constexpr (!Rows::kMarks) {
+      return rows_.remove(keys, n);
+    } else {
+      auto lock = eviction_ ? std::unique_lock(writers_) : std::unique_lock<std::mutex>();
+      uint64_t count = 0;
+      for (uint64_t i = 0; i < n; i++) count += eviction_ ? erase(keys[i]) : rows_.remove(keys[i]);
+      return count;
     }
-    for (uint64_t i = 0; i < n; i++) count += rows_.remove(keys[i]);
-    return count;
   }
 
   // Whether store() would have room.
@@ -131,7 +129,7 @@ class KeptRows {
   void insert(int64_t key, bool held, Write&& write) {
     int before = rows_.mark(key);
     try {
-      rows_.put(&key, 1, eviction_->fresh_mark(held), true, [&](size_t, uint8_t* to) { write(to); });
+      rows_.put(&key, 1, eviction_->fresh_mark(held), [&](size_t, uint8_t* to) { write(to); });
     } catch (const BudgetExceeded&) {
       if (!held) throw;
       erase(key);  // the tier has the row, and what is here may be an older one

@@ -100,20 +100,26 @@ const uint8_t* DenseRows::row(int64_t key) const {
 }
 
 bool DenseRows::remove(int64_t key) {
-  {
-    std::lock_guard lock(lock_of(key));
-    const uint8_t was = state(key).load(std::memory_order_relaxed);
-    if (was == kEmpty || was == kLeft) return false;
-    if (was == kHere) reserve_wait();
-    set(key, kLeft);
-    size_.fetch_sub(1, std::memory_order_relaxed);
-    if (was == kHere)
-      wait_for_readers(key);
-    else
-      aside_.erase(aside_.key(&key));
-  }
-  settle();
+  std::lock_guard lock(lock_of(key));
+  const uint8_t was = state(key).load(std::memory_order_relaxed);
+  if (was == kEmpty || was == kLeft) return false;
+  if (was == kHere) reserve_wait();
+  set(key, kLeft);
+  size_.fetch_sub(1, std::memory_order_relaxed);
+  if (was == kHere)
+    wait_for_readers(key);
+  else
+    aside_.erase(aside_.key(&key));
   return true;
+}
+
+uint64_t DenseRows::remove(const int64_t* keys, size_t n) {
+  uint64_t count = 0;
+  for (size_t i = 0; i < n; i++) {
+    count += remove(keys[i]);
+    if (i + 1 == n || (i + 1) % kSettleEvery == 0) settle();
+  }
+  return count;
 }
 
 // Rows that went aside take room that they give back when they are home; the reserve comes back when there is room.

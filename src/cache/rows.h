@@ -21,8 +21,6 @@ struct CachedRow {
   uint8_t mark;
 };
 
-struct NoTouch {};
-
 class HashedRows {
  public:
   static constexpr bool kMarks = true;
@@ -39,16 +37,13 @@ class HashedRows {
   };
 
   // touch(mark, hash) for every row found, before it is used.
-  template <class Use, class Touch = NoTouch>
-  void find(const int64_t* keys, size_t n, Use&& use, const Touch& touch = {}) const {
-    if constexpr (std::is_same_v<Touch, NoTouch>)
-      store_.find(keys, n, use);
-    else
-      store_.find(keys, n, use, touch);
+  template <class Use, class... Touch>
+  void find(const int64_t* keys, size_t n, Use&& use, const Touch&... touch) const {
+    store_.find(keys, n, use, touch...);
   }
-  // write(i, to) fills the row of keys[i], row_bytes long. Without `replace`, rows that are there stay.
+  // write(i, to) fills the row of keys[i], row_bytes long.
   template <class Write>
-  void put(const int64_t* keys, size_t n, uint8_t mark, bool replace, Write&& write);
+  void put(const int64_t* keys, size_t n, uint8_t mark, Write&& write);
   int mark(int64_t key) const { return store_.mark(store_.key(&key)); }  // -1 = no row
   // KeyedRows::walk: the next row, around and around, for the only writer. seek(): where keys of this hash are.
   static void seek(Hand* hand, uint64_t hash) { KeyedRows::seek(hand, hash); }
@@ -100,7 +95,7 @@ class DenseRows {
       if (i + 1 == n || (i + 1) % kSettleEvery == 0) settle();
     }
   }
-  bool remove(int64_t key);
+  uint64_t remove(const int64_t* keys, size_t n);
   uint64_t size() const { return size_.load(std::memory_order_relaxed); }
   uint64_t bytes() const { return sizeof *this + own_bytes_.load(std::memory_order_relaxed) + aside_.bytes(); }
   void scan(uint64_t* cursor, size_t max_rows, std::vector<CachedRow>* out) const;
@@ -131,6 +126,7 @@ class DenseRows {
   std::mutex& lock_of(int64_t key) { return locks_[uint64_t(key) / 64 % kLocks]; }
   template <class Write>
   void put(int64_t key, Write&& write);
+  bool remove(int64_t key);
   void make_place(int64_t key);
   uint64_t chunks() const { return ((capacity_ - 1) >> chunk_bits_) + 1; }
   uint64_t chunk_bytes(uint64_t chunk) const;
@@ -166,7 +162,7 @@ class DenseRows {
 };
 
 template <class Write>
-void HashedRows::put(const int64_t* keys, size_t n, uint8_t mark, bool replace, Write&& write) {
+void HashedRows::put(const int64_t* keys, size_t n, uint8_t mark, Write&& write) {
   constexpr size_t kGroup = KeyedRows::kGroup;
   KeyRef refs[kGroup];
   const size_t group = knobs::capacity(kGroup);
@@ -175,8 +171,7 @@ void HashedRows::put(const int64_t* keys, size_t n, uint8_t mark, bool replace, 
     for (size_t i = 0; i < m; i++) refs[i] = store_.key(&keys[base + i]);
     store_.prefetch(refs, m, false);
     for (size_t i = 0; i < m; i++) {
-      store_.upsert(refs[i], [&](const uint8_t* old) {
-        if (old && !replace) return KeyedRows::NewRow();
+      store_.upsert(refs[i], [&](const uint8_t*) {
         auto fresh = store_.make_row(refs[i], row_bytes_);
         write(base + i, fresh.payload);
         fresh.ref |= uint64_t(mark) << RowArena::kMarkShift;

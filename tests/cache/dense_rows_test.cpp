@@ -57,7 +57,7 @@ TEST(DenseRows, HeldRowsOutliveReplacementsAndRemovals) {
       for (int i = 0; i < 40; i++) {
         auto key = int64_t(random.below(kKeys));
         if (random.below(4) == 0) {
-          EXPECT_EQ(rows.remove(key), model.erase(key) == 1);
+          EXPECT_EQ(rows.remove(&key, 1), model.erase(key));
         } else {
           put(&rows, key, ++version);
           model[key] = version;
@@ -105,7 +105,7 @@ TEST(DenseRows, ReadersSeeWholeRowsUnderWriters) {
       while (!stop) {
         auto key = int64_t(random.below(kKeys));
         if (random.below(8) == 0)
-          rows.remove(key);
+          rows.remove(&key, 1);
         else
           put(&rows, key, ++version);
       }

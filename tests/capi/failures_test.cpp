@@ -59,6 +59,7 @@ class Failures : public ::testing::Test {
   gyr_cache* cache_ = nullptr;
   gyr_table* table_ = nullptr;
   gyr_error err_ = GYR_ERROR_INIT;
+  FakeTier tier_{kDim};  // outlives the cache, which tells it that it is destroyed
   gyr_cache_tier below_{};
   gyr_cache_tiers tiers_{};
   gyr_cache_options options_{};
@@ -66,9 +67,8 @@ class Failures : public ::testing::Test {
 };
 
 TEST_F(Failures, AKeyThatIsNowhereReadsAsMissing) {
-  FakeTier tier(kDim);
-  tier.keys = 5;
-  make_cache(&tier);
+  tier_.keys = 5;
+  make_cache(&tier_);
   EXPECT_EQ(get({4, 5, -3}), (Statuses{kHere, kMissing, kMissing}));
   EXPECT_EQ(out_[2], 0.0f);
   EXPECT_EQ(info().misses, 3u);
@@ -79,12 +79,11 @@ TEST_F(Failures, AKeyThatIsNowhereReadsAsMissing) {
 }
 
 TEST_F(Failures, AKeyThatIsNowhereReadsAsTheDefaultRow) {
-  FakeTier tier(kDim);
-  tier.keys = 5;
+  tier_.keys = 5;
   const float standard[kDim] = {-1, -2};
   options_.miss = GYR_CACHE_MISS_DEFAULT;
   options_.default_row = standard;
-  make_cache(&tier);
+  make_cache(&tier_);
   EXPECT_EQ(get({7, 1}), (Statuses{GYR_VALUE_DEFAULT, kHere}));
   EXPECT_EQ(out_[0], -1);
   EXPECT_EQ(out_[1], -2);
@@ -92,12 +91,11 @@ TEST_F(Failures, AKeyThatIsNowhereReadsAsTheDefaultRow) {
 }
 
 TEST_F(Failures, ATierThatIsDownIsFlaggedLeftAloneAndFoundAgain) {
-  FakeTier tier(kDim);
   tiers_.failures = 3;
   tiers_.retry_ns = 5'000'000;
-  make_cache(&tier, true);
+  make_cache(&tier_, true);
   ASSERT_EQ(get({1}), Statuses{kHere});
-  tier.fetch_status = GYR_E_IO;
+  tier_.fetch_status = GYR_E_IO;
   for (int i = 0; i < 3; i++) {
     EXPECT_EQ(info().tier_down, 0u) << i;
     EXPECT_EQ(get({1, 2, 3}), (Statuses{kHere, kError, kError})) << "what is in memory is served";
@@ -106,19 +104,19 @@ TEST_F(Failures, ATierThatIsDownIsFlaggedLeftAloneAndFoundAgain) {
   for (int i = 0; i < 20; i++) EXPECT_EQ(get({1, 3}), (Statuses{kHere, kError}));
   EXPECT_EQ(out_[kDim], 0.0f);
   {
-    std::lock_guard lock(tier.mutex);
-    EXPECT_EQ(tier.times[3], 3) << "calls do not ask it any more";
+    std::lock_guard lock(tier_.mutex);
+    EXPECT_EQ(tier_.times[3], 3) << "calls do not ask it any more";
   }
   EXPECT_EQ(info().failed, 6u + 20u);
-  uint64_t asked = tier.fetches;
-  for (int i = 0; i < 10'000 && tier.fetches < asked + 2; i++)
+  uint64_t asked = tier_.fetches;
+  for (int i = 0; i < 10'000 && tier_.fetches < asked + 2; i++)
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  EXPECT_GE(tier.fetches, asked + 2) << "it is tried in the background";
+  EXPECT_GE(tier_.fetches, asked + 2) << "it is tried in the background";
   EXPECT_EQ(info().tier_down, 1u);
-  tier.fetch_status = GYR_OK;
+  tier_.fetch_status = GYR_OK;
   for (int i = 0; i < 10'000 && info().tier_down; i++) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   EXPECT_EQ(get({2, 3}), (Statuses{kHere, kHere}));
-  tier.write_status = GYR_E_IO;
+  tier_.write_status = GYR_E_IO;
   EXPECT_EQ(put({1}, 9), GYR_E_CALLBACK);
   EXPECT_TRUE(err_.flags & GYR_ERROR_FROM_CALLBACK);
   EXPECT_EQ(get({1}), Statuses{kHere});
@@ -126,10 +124,9 @@ TEST_F(Failures, ATierThatIsDownIsFlaggedLeftAloneAndFoundAgain) {
 }
 
 TEST_F(Failures, AFullCacheEvictsWhatTheTierHolds) {
-  FakeTier tier(kDim);
-  tier.keys = 0;
+  tier_.keys = 0;
   tiers_.max_rows = 10;
-  make_cache(&tier, true);
+  make_cache(&tier_, true);
   std::vector<int64_t> keys;
   for (int64_t k = 0; k < 100; k++) keys.push_back(k);
   ASSERT_EQ(put(keys, 3), GYR_OK) << err_.message;
