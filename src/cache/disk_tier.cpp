@@ -1,9 +1,6 @@
 #include "cache/disk_tier.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <charconv>
-#include <cstdlib>
 #include <cstring>
 
 #include "base/error.h"
@@ -11,9 +8,7 @@
 namespace gyr {
 namespace {
 
-constexpr uint32_t kMostSources = 1u << 20;
 constexpr uint64_t kRemovalBytes = 64;  // of memory, about, of a removal that waits
-constexpr size_t kNameSize = 17;        // rows-0123abcd.seg
 
 KeyedRows::Options index_options() {
   KeyedRows::Options o;
@@ -44,54 +39,42 @@ Result<std::unique_ptr<DiskTier>> DiskTier::open(std::pmr::memory_resource* memo
   return made;
 }
 
-std::string DiskTier::path_of(uint32_t source) const {
-  char name[32];
-  std::snprintf(name, sizeof name, "/rows-%08x.seg", source);
-  return folder_ + name;
+std::optional<DiskTier::Place> DiskTier::place_of(int64_t key) const {
+  auto guard = index_.read();
+  const uint8_t* at = index_.find(index_.key(&key));
+  if (!at) return std::nullopt;
+  Place place;
+  std::memcpy(&place, at, sizeof place);
+  return place;
 }
 
-void DiskTier::set_place(int64_t key, Place place) {
-  KeyRef ref = index_.key(&key);
+// A place is overwritten where it lies, which needs no memory: readers of the index have mutex_.
+void DiskTier::point(int64_t key, Place place) {
+  const KeyRef ref = index_.key(&key);
+  {
+    auto guard = index_.read();
+    if (auto* at = const_cast<uint8_t*>(index_.find(ref))) {
+      Place was;
+      std::memcpy(&was, at, sizeof was);
+      std::memcpy(at, &place, sizeof place);
+      sources_[was.source]->live--;
+      sources_[place.source]->live++;
+      return;
+    }
+  }
   index_.upsert(ref, [&](const uint8_t*) {
     auto fresh = index_.make_row(ref, sizeof place);
     std::memcpy(fresh.payload, &place, sizeof place);
     return fresh;
   });
+  sources_[place.source]->live++;
 }
 
-Status DiskTier::load() {
-  GYR_TRY(make_folder(folder_));
-  auto lock = File::lock(folder_ + "/lock");
-  if (!lock.ok() && lock.status().code() == GYR_E_BUSY)
-    return fail(GYR_E_BUSY, "cache",
-                "'%s' belongs to another cache, here or in another process; destroy that one first", folder_.c_str());
-  GYR_ASSIGN(lock_, std::move(lock));
-  GYR_ASSIGN(std::vector<std::string> names, list_folder(folder_));
-  std::vector<uint32_t> numbers;
-  for (auto& name : names) {
-    uint32_t number = 0;
-    if (name.size() != kNameSize) continue;
-    std::from_chars(name.data() + 5, name.data() + 13, number, 16);
-    if (path_of(number) == folder_ + "/" + name) numbers.push_back(number);
-  }
-  std::sort(numbers.begin(), numbers.end());
-  if (!numbers.empty() && numbers.back() >= kMostSources)
-    return fail(GYR_E_CORRUPT, "cache", "'%s' is beyond what this library writes", path_of(numbers.back()).c_str());
-  for (uint32_t number : numbers) {  // a later one is right about its keys
-    while (sources_.size() < number) sources_.push_back(std::make_unique<Source>());
-    auto source = std::make_unique<Source>();
-    std::vector<int64_t> keys, removed;
-    GYR_ASSIGN(Segment segment, Segment::open(path_of(number), layout_, &keys, &removed));
-    source->segment = std::make_unique<Segment>(std::move(segment));
-    for (size_t i = 0; i < keys.size(); i++) set_place(keys[i], {number, uint32_t(i)});
-    for (int64_t key : removed) index_.erase(index_.key(&key));
-    sources_.push_back(std::move(source));
-  }
-  // The folder may be new itself. Who may not read what is around it made it by other means.
-  Status named = numbers.empty() ? sync_folder(folder_of(folder_), folder_) : Status();
-  if (!named.ok() && (!named.info() || named.info()->os_errno != EACCES)) return named;
-  sources_.push_back(std::make_unique<Source>());
-  return {};
+void DiskTier::forget(int64_t key) {
+  const auto place = place_of(key);
+  if (!place) return;
+  index_.erase(index_.key(&key));
+  sources_[place->source]->live--;
 }
 
 void DiskTier::fetch(const int64_t* keys, size_t n, uint8_t* rows, uint8_t* found) {
@@ -108,7 +91,7 @@ void DiskTier::fetch(const int64_t* keys, size_t n, uint8_t* rows, uint8_t* foun
         std::memcpy(&place, places[k], sizeof place);
         const Source& source = *sources_[place.source];
         if (source.segment) {
-          wanted.push_back({source.segment.get(), place.ordinal / layout_.rows_per_page, place.ordinal, i});
+          wanted.push_back({source.segment, place.ordinal / layout_.rows_per_page, place.ordinal, i});
           continue;
         }
         std::memcpy(rows + i * layout_.row_bytes, &source.rows[size_t(place.ordinal) * layout_.row_bytes],
@@ -136,7 +119,7 @@ void DiskTier::leave_out_damaged(std::vector<Wanted>* wanted, uint8_t* found) {
   std::lock_guard lock(damaged_mutex_);
   if (damaged_.empty()) return;
   std::erase_if(*wanted, [&](const Wanted& w) {
-    if (!damaged_.contains({w.segment, w.page})) return false;
+    if (!damaged_.contains({w.segment.get(), w.page})) return false;
     found[w.i] = GYR_TIER_ERROR;
     return true;
   });
@@ -145,7 +128,7 @@ void DiskTier::leave_out_damaged(std::vector<Wanted>* wanted, uint8_t* found) {
 void DiskTier::is_damaged(const Wanted& wanted) {
   try {
     std::lock_guard lock(damaged_mutex_);
-    if (!damaged_.insert({wanted.segment, wanted.page}).second) return;
+    if (!damaged_.insert({wanted.segment.get(), wanted.page}).second) return;
   } catch (const std::bad_alloc&) {
     return;  // found out again next time
   }
@@ -219,22 +202,15 @@ Status DiskTier::put(const int64_t* keys, const uint8_t* rows, size_t n) {
     const uint8_t* row = rows + i * layout_.row_bytes;
     std::unique_lock lock(mutex_);
     Source& t = tail();
-    Place place{uint32_t(sources_.size() - 1), uint32_t(t.keys.size())};
-    bool again = false;
-    {
-      auto guard = index_.read();
-      if (const uint8_t* old = index_.find(index_.key(&keys[i]))) {
-        Place was;
-        std::memcpy(&was, old, sizeof was);
-        again = was.source == place.source;
-        if (again) std::memcpy(&t.rows[size_t(was.ordinal) * layout_.row_bytes], row, layout_.row_bytes);
-      }
+    const Place place{order_.back(), uint32_t(t.keys.size())};
+    if (auto was = place_of(keys[i]); was && was->source == place.source) {
+      std::memcpy(&t.rows[size_t(was->ordinal) * layout_.row_bytes], row, layout_.row_bytes);
+      continue;
     }
-    if (again) continue;
     t.rows.insert(t.rows.end(), row, row + layout_.row_bytes);
     try {
       t.keys.push_back(keys[i]);
-      set_place(keys[i], place);
+      point(keys[i], place);
     } catch (...) {
       t.keys.resize(place.ordinal);
       t.rows.resize(size_t(place.ordinal) * layout_.row_bytes);
@@ -251,46 +227,14 @@ Status DiskTier::remove(const int64_t* keys, size_t n) {
     if (tail_is_full()) GYR_TRY(write_tail());
     std::unique_lock lock(mutex_);
     tail().removed.insert(keys[i]);
-    index_.erase(index_.key(&keys[i]));
+    forget(keys[i]);
   }
-  return {};
-}
-
-// Under writers_. The rows stay readable where they are until the file has taken their place; when it cannot be written
-// they stay, and the next try writes a whole new one.
-Status DiskTier::write_tail() { return note(try_write_tail()); }
-
-Status DiskTier::try_write_tail() {
-  Source& t = tail();
-  if (t.keys.empty() && t.removed.empty()) return {};
-  if (sources_.size() >= kMostSources)
-    return fail(GYR_E_RESOURCE_EXHAUSTED, "cache", "'%s' has as many files as it may have", folder_.c_str());
-  const std::string path = path_of(uint32_t(sources_.size() - 1));
-  // A key that was put, removed, and so on: what is in `removed` is removed last.
-  std::vector<int64_t> removed(t.removed.begin(), t.removed.end()), keys, gone;
-  std::sort(removed.begin(), removed.end());
-  auto next = std::make_unique<Source>();
-  {
-    std::unique_lock lock(mutex_);
-    sources_.reserve(sources_.size() + 1);
-  }
-  Status written = Segment::write(path, layout_, t.keys, t.rows, removed);
-  if (!written.ok()) return written;
-  auto opened = Segment::open(path, layout_, &keys, &gone);
-  if (!opened.ok()) return std::move(opened.status());
-  auto segment = std::make_unique<Segment>(std::move(*opened));
-  std::unique_lock lock(mutex_);
-  t.segment = std::move(segment);
-  std::vector<int64_t>().swap(t.keys);
-  std::vector<uint8_t>().swap(t.rows);
-  t.removed.clear();
-  sources_.push_back(std::move(next));
   return {};
 }
 
 Status DiskTier::flush() {
   std::lock_guard writing(writers_);
-  return sources_.empty() ? Status() : write_tail();
+  return order_.empty() ? Status() : write_tail();
 }
 
 gyr_cache_tier DiskTier::callbacks() {

@@ -1,5 +1,7 @@
 // Rows in a folder of segments, newer ones over older ones, with an index in memory: the tier that gyr brings itself.
-// Rows that are put are collected in memory and written as a segment when there are enough of them.
+// Rows that are put are collected in memory and written as a segment when there are enough of them. Segments that are
+// small, or hold more dead rows than live ones, are merged with their neighbours right after that, by whoever writes.
+// disk_tier.cpp serves; disk_files.cpp keeps the files.
 #pragma once
 
 #include <gyr/cache.h>
@@ -9,6 +11,7 @@
 #include <memory>
 #include <memory_resource>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <shared_mutex>
 #include <string>
@@ -16,6 +19,7 @@
 #include <vector>
 
 #include "cache/segment.h"
+#include "cache/segment_list.h"
 #include "io/page_reader.h"
 #include "store/row_store.h"
 
@@ -51,18 +55,28 @@ class DiskTier {
   gyr_cache_tier callbacks();
 
  private:
-  // Rows of one number: first in memory, then as a file of the same order.
+  // First in memory, then a file of the same order.
   struct Source {
     std::vector<int64_t> keys;
     std::vector<uint8_t> rows;
     std::unordered_set<int64_t> removed;
-    std::unique_ptr<Segment> segment;
+    std::shared_ptr<const Segment> segment;
+    uint32_t number = 0;   // of its file
+    uint64_t live = 0;     // rows that the index leads to
+    bool damaged = false;  // a merge met a page that is: it stays as it is
   };
+  // sources_[source], and the row there.
   struct Place {
     uint32_t source, ordinal;
+    bool operator==(const Place&) const = default;
   };
+  // Of order_: [begin, end).
+  struct Run {
+    size_t begin, end;
+  };
+  struct Merged;
   struct Wanted {
-    const Segment* segment;
+    std::shared_ptr<const Segment> segment;  // may be merged away meanwhile
     uint64_t page;
     uint32_t ordinal;
     size_t i;
@@ -70,19 +84,37 @@ class DiskTier {
   };
 
   DiskTier(std::pmr::memory_resource* memory, std::string folder, uint32_t row_bytes, uint64_t segment_bytes);
-  Status load();
-  std::string path_of(uint32_t source) const;
-  Source& tail() { return *sources_.back(); }
-  void set_place(int64_t key, Place place);
+  std::string path_of(uint32_t number) const;
+  Source& tail() { return *sources_[order_.back()]; }
+  // Under mutex_, shared.
+  std::optional<Place> place_of(int64_t key) const;
+  // Under mutex_.
+  void point(int64_t key, Place place);
+  void forget(int64_t key);
+  uint32_t add_source(std::unique_ptr<Source> source);
   void read_pages(std::vector<Wanted>* wanted, uint8_t* rows, uint8_t* found);
   void take_page(const Wanted* first, const Wanted* end, const uint8_t* page, uint8_t* rows, uint8_t* found);
   void leave_out_damaged(std::vector<Wanted>* wanted, uint8_t* found);
   void is_damaged(const Wanted& wanted);
   std::unique_ptr<PageReader> take_reader();
-  Status write_tail();
-  Status try_write_tail();
   bool tail_is_full();
   Status note(Status status);
+
+  Status load();
+  Status load_segment(const ListedSegment& listed);
+  Status remove_unlisted(const std::vector<uint32_t>& numbers);
+  std::vector<ListedSegment> listed(Run without) const;
+  // Under writers_.
+  Status write_tail();
+  Status try_write_tail();
+  double fill(const Source& source) const;
+  Run next_run() const;
+  Status merge_segments();
+  Status merge(Run run);
+  Status collect(Run run, Merged* merged);
+  Status read_rows(const Merged& merged, uint64_t first, uint64_t n, uint8_t* rows);
+  void take_over(Run run, const Merged& merged, std::shared_ptr<const Segment> segment);
+  void drop(const std::vector<uint32_t>& sources);
 
   const std::string folder_;
   File lock_;  // of the folder, while this has it
@@ -92,7 +124,9 @@ class DiskTier {
   KeyedRows index_;  // key -> Place
   // Written under writers_ and mutex_ both; so a writer may read them under its own lock alone.
   mutable std::shared_mutex mutex_;
-  std::vector<std::unique_ptr<Source>> sources_;  // never fewer; the last one is being filled
+  std::vector<std::unique_ptr<Source>> sources_;  // null: free
+  std::vector<uint32_t> order_;                   // the sources from oldest to newest; the last one is being filled
+  uint32_t next_number_ = 0;                      // of the tail's file
   std::mutex writers_;
   mutable std::mutex failure_mutex_;
   Status failure_;

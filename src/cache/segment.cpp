@@ -11,6 +11,7 @@
 namespace gyr {
 namespace {
 
+constexpr uint64_t kWriteBytes = 1 << 20;
 constexpr char kMagic[8] = {'\x89', 'G', 'Y', 'R', 'S', 'E', 'G', '1'};
 
 struct Header {
@@ -36,18 +37,16 @@ bool PageLayout::sound(const uint8_t* page, uint64_t number) const {
   return written == number && hash == page_hash(page, page_bytes);
 }
 
+void PageLayout::write(uint64_t number, std::span<const uint8_t> rows, uint64_t nth, uint8_t* page) const {
+  const uint64_t full = uint64_t(rows_per_page) * row_bytes, begin = nth * full;
+  std::memcpy(page + 8, &number, sizeof number);
+  std::memcpy(page + kHead, &rows[begin], std::min<uint64_t>(full, rows.size() - begin));
+  const uint64_t hash = page_hash(page, page_bytes);
+  std::memcpy(page, &hash, sizeof hash);
+}
+
 Status Segment::write(const std::string& path, const PageLayout& layout, std::span<const int64_t> keys,
-                      std::span<const uint8_t> rows, std::span<const int64_t> removed) {
-  std::vector<uint8_t> head(PageLayout::kUnit), pages(layout.pages(keys.size()) * layout.page_bytes);
-  for (uint64_t p = 0, at = 0; at < keys.size(); p++) {
-    uint8_t* page = &pages[p * layout.page_bytes];
-    uint64_t n = std::min<uint64_t>(layout.rows_per_page, keys.size() - at);
-    std::memcpy(page + 8, &p, sizeof p);
-    std::memcpy(page + PageLayout::kHead, &rows[at * layout.row_bytes], n * layout.row_bytes);
-    uint64_t hash = page_hash(page, layout.page_bytes);
-    std::memcpy(page, &hash, sizeof hash);
-    at += n;
-  }
+                      const Fill& fill, std::span<const int64_t> removed) {
   Header h{};
   std::memcpy(h.magic, kMagic, sizeof kMagic);
   h.row_bytes = layout.row_bytes;
@@ -57,9 +56,23 @@ Status Segment::write(const std::string& path, const PageLayout& layout, std::sp
   h.keys_hash = hash_of(keys);
   h.removed_hash = hash_of(removed);
   h.hash = hash64(&h, offsetof(Header, hash));
-  std::memcpy(head.data(), &h, sizeof h);
-  const std::span<const uint8_t> parts[] = {head, pages, bytes_of(keys), bytes_of(removed)};
-  return atomic_save(path, parts);
+  return atomic_save(path, [&](File* file) -> Status {
+    std::vector<uint8_t> pages(PageLayout::kUnit), rows;
+    std::memcpy(pages.data(), &h, sizeof h);
+    GYR_TRY(file->write(pages));
+    const uint64_t at_once = std::max<uint64_t>(kWriteBytes / layout.page_bytes, 1);
+    for (uint64_t first = 0, total = layout.pages(keys.size()); first < total; first += at_once) {
+      const uint64_t n = std::min(at_once, total - first), row = first * layout.rows_per_page;
+      const uint64_t n_rows = std::min(n * layout.rows_per_page, keys.size() - row);
+      rows.resize(n_rows * layout.row_bytes);
+      GYR_TRY(fill(row, n_rows, rows.data()));
+      pages.assign(n * layout.page_bytes, 0);
+      for (uint64_t p = 0; p < n; p++) layout.write(first + p, rows, p, &pages[p * layout.page_bytes]);
+      GYR_TRY(file->write(pages));
+    }
+    GYR_TRY(file->write(bytes_of(keys)));
+    return file->write(bytes_of(removed));
+  });
 }
 
 Result<Segment> Segment::open(const std::string& path, const PageLayout& layout, std::vector<int64_t>* keys,
@@ -88,6 +101,8 @@ Result<Segment> Segment::open(const std::string& path, const PageLayout& layout,
     if (hash_of(*list) != hash) return fail(GYR_E_CORRUPT, "cache", "'%s': its keys are damaged", path.c_str());
   }
   s.rows_ = h.rows;
+  s.removed_ = h.removed;
+  s.hash_ = h.hash;
   auto direct = File::open_direct(path);
   if (!direct.ok()) return s;
   s.direct_ = std::move(*direct);

@@ -17,6 +17,7 @@
 #include "base/random.h"
 #include "cache/cache.h"
 #include "tests/support/file_faults.h"
+#include "tests/support/files.h"
 
 namespace gyr {
 namespace {
@@ -268,7 +269,8 @@ TEST(DiskTier, ANewFolderIsSynced) {
   } watch;
   Folder folder;
   ASSERT_TRUE(DiskTier::open(std::pmr::get_default_resource(), folder.path + "/new", 16, 1 << 20).ok());
-  EXPECT_EQ(watch.synced, std::vector<std::string>{folder.path});
+  ASSERT_FALSE(watch.synced.empty());
+  EXPECT_EQ(watch.synced[0], folder.path);
 }
 
 TEST(DiskTier, ReadsThatFailAreErrorsOfTheirRows) {
@@ -328,22 +330,137 @@ TEST(DiskTier, RemovalsAreWrittenWithoutRows) {
   Folder folder;
   auto tier = open(folder, 16, 64 * 10);
   for (int64_t key = 0; key < 35; key++) ASSERT_TRUE(tier->remove(&key, 1).ok());
-  EXPECT_EQ(folder.files().size(), 3u);
+  EXPECT_EQ(folder.files().size(), 0u) << "there is nothing to remove";
+  ASSERT_TRUE(put(tier.get(), 7, row_of(7, 0, 16)).ok());
+  ASSERT_TRUE(tier->flush().ok());
+  for (int64_t key = 0; key < 7; key++) ASSERT_TRUE(tier->remove(&key, 1).ok());
+  ASSERT_TRUE(tier->flush().ok());
+  EXPECT_EQ(folder.files().size(), 2u);
 }
 
-TEST(DiskTier, AFileCostsOneDescriptor) {
+size_t bytes_of(const Folder& folder) {
+  size_t bytes = 0;
+  for (auto& f : folder.files()) bytes += fs::file_size(f);
+  return bytes;
+}
+
+// However often little is saved: few files, each with one descriptor, and every row is where it was.
+TEST(DiskTier, SmallFilesAreMerged) {
   auto descriptors = [] {
     auto all = fs::directory_iterator("/proc/self/fd");
     return std::distance(fs::begin(all), fs::end(all));
   };
+  constexpr uint32_t kBytes = 16;
+  constexpr int64_t kSaves = 300;
   Folder folder;
-  auto tier = open(folder, 16, 1 << 20);
+  auto tier = open(folder, kBytes, 1 << 20);
   const auto before = descriptors();
-  for (int64_t key = 0; key < 40; key++) {
-    ASSERT_TRUE(put(tier.get(), key, row_of(key, 0, 16)).ok());
+  for (int64_t key = 0; key < kSaves; key++) {
+    ASSERT_TRUE(put(tier.get(), key, row_of(key, 0, kBytes)).ok());
     ASSERT_TRUE(tier->flush().ok());
+    ASSERT_LE(folder.files().size(), 12u) << key;
   }
-  EXPECT_LE(descriptors() - before, 40);
+  EXPECT_LE(descriptors() - before, 13);  // and io_uring's
+  for (bool again : {false, true}) {
+    if (again) tier = nullptr, tier = open(folder, kBytes, 1 << 20);
+    EXPECT_EQ(tier->rows(), uint64_t(kSaves));
+    for (int64_t key = 0; key < kSaves; key++) {
+      std::string row(kBytes, 0);
+      uint8_t found = 9;
+      tier->fetch(&key, 1, reinterpret_cast<uint8_t*>(row.data()), &found);
+      ASSERT_EQ(found, GYR_TIER_FOUND);
+      EXPECT_EQ(row, row_of(key, 0, kBytes));
+    }
+  }
+}
+
+// Rows that were replaced or removed give their space back.
+TEST(DiskTier, DeadRowsGiveTheirSpaceBack) {
+  constexpr uint32_t kBytes = 256;
+  Folder folder;
+  auto tier = open(folder, kBytes, kBytes * 1000);
+  for (int round = 0; round < 30; round++)
+    for (int64_t key = 0; key < 1000; key++) ASSERT_TRUE(put(tier.get(), key, row_of(key, round, kBytes)).ok());
+  ASSERT_TRUE(tier->flush().ok());
+  EXPECT_LE(bytes_of(folder), 3u * 1000 * kBytes);
+  for (int64_t key = 0; key < 1000; key++) {
+    if (key % 10) {
+      ASSERT_TRUE(tier->remove(&key, 1).ok());
+    }
+  }
+  ASSERT_TRUE(tier->flush().ok());
+  EXPECT_LE(bytes_of(folder), 100u * kBytes * 2 + 8192 + 900 * 8);
+  for (int64_t key = 0; key < 1000; key++) ASSERT_TRUE(tier->remove(&key, 1).ok());
+  ASSERT_TRUE(tier->flush().ok());
+  EXPECT_EQ(folder.files().size(), 0u);
+  tier = nullptr, tier = open(folder, kBytes, 1 << 20);
+  EXPECT_EQ(tier->rows(), 0u);
+}
+
+// Its rows are in error, and not forgotten, and other files are merged all the same.
+TEST(DiskTier, DamagedFilesAreNotMerged) {
+  constexpr uint32_t kBytes = 256;
+  Folder folder;
+  auto tier = open(folder, kBytes, 1 << 20);
+  auto save = [&](int64_t key) {
+    ASSERT_TRUE(put(tier.get(), key, row_of(key, 0, kBytes)).ok());
+    ASSERT_TRUE(tier->flush().ok());
+  };
+  save(0);
+  tier = nullptr;  // and out of every cache of pages
+  const std::string path = folder.files().at(0);
+  auto bytes = test::slurp(path);
+  bytes[PageLayout::kUnit + 20] ^= 1;
+  test::spill(path, bytes);
+  tier = open(folder, kBytes, 1 << 20);
+  for (int64_t key = 1; key < 40; key++) save(key);
+  EXPECT_LE(folder.files().size(), 10u);
+  for (int64_t key = 0; key < 40; key++) {
+    std::string row(kBytes, 0);
+    uint8_t found = 9;
+    tier->fetch(&key, 1, reinterpret_cast<uint8_t*>(row.data()), &found);
+    EXPECT_EQ(found, key ? GYR_TIER_FOUND : GYR_TIER_ERROR) << key;
+  }
+  tier = nullptr, tier = open(folder, kBytes, 1 << 20);
+  EXPECT_EQ(tier->rows(), 40u);
+}
+
+TEST(DiskTier, FilesThatAreMissingOrForeignAreNoticed) {
+  Folder folder, other;
+  for (auto* f : {&folder, &other}) {
+    auto tier = open(*f, 16, 1 << 20);
+    for (int64_t key = 0; key < 10; key++)
+      ASSERT_TRUE(put(tier.get(), key * (f == &folder ? 1 : 2), row_of(key, 0, 16)).ok());
+  }
+  const std::string path = folder.files().at(0), list = folder.path + "/rows.list";
+  auto refused = [&](const std::string& named) {
+    auto opened = DiskTier::open(std::pmr::get_default_resource(), folder.path, 16, 1 << 20);
+    const Status& s = opened.status();
+    EXPECT_EQ(s.code(), GYR_E_CORRUPT);
+    EXPECT_NE(std::string(s.message()).find(named), std::string::npos) << s.message();
+  };
+  const auto good = test::slurp(path), named = test::slurp(list);
+  fs::remove(path);
+  refused(path);
+  test::spill(path, test::slurp(other.files().at(0)));
+  refused(path);
+  test::spill(path, good);
+  fs::remove(list);
+  refused(list);
+  for (size_t at = 0; at < named.size(); at++) {
+    auto bad = named;
+    bad[at] ^= 16;
+    test::spill(list, bad);
+    refused(list);
+    test::spill(list, named.substr(0, at));
+    refused(list);
+  }
+  test::spill(list, named);
+  // What no list names goes.
+  test::spill(folder.path + "/rows-00000077.seg", good);
+  auto tier = open(folder, 16, 1 << 20);
+  EXPECT_EQ(tier->rows(), 10u);
+  EXPECT_EQ(folder.files(), std::vector<std::string>{path});
 }
 
 // Two caches would write files of the same names.

@@ -134,11 +134,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   Work work;
   std::vector<Bytes> files;
+  std::vector<ListedSegment> listed;
   for (auto [from, n] : parts) {
     files.push_back(flags & 16 ? Bytes(from, from + n) : expand(from, n, layout, flags & 4, flags & 8));
     std::string name = work.path + "/rows-0000000" + std::to_string(files.size()) + ".seg";
     test::spill(name, std::string(files.back().begin(), files.back().end()));
+    listed.push_back({uint32_t(files.size()), files.back().size() < kHeader ? 0 : at<uint64_t>(files.back(), 48)});
   }
+  expect_ok(write_segment_list(work.path, listed), "a list can be written");
   auto open = [&] {
     auto tier = DiskTier::open(std::pmr::get_default_resource(), work.path, layout.row_bytes, 3 * layout.row_bytes);
     if (tier.ok() && !(flags & 64)) (*tier)->read_plainly();
