@@ -23,6 +23,16 @@ constexpr size_t stored_row_bytes(RowType type, size_t dim) {
   if (type == RowType::kInt8) return int8_scale_at(dim) + 2 * sizeof(float);
   return dim * (type == RowType::kFloat32 ? 4 : 2);
 }
+// Codes are int8 rows of a vector index: `stride` bytes apart, a multiple of kCodeBlock, and readable up to it. A query
+// against them is int16 values, zeros up to the next multiple of kCodeBlock after dim, none beyond
+// +-code_query_max(dim): so no sum leaves int32 on its way, and no kernel has a tail.
+constexpr size_t kCodeBlock = 64;
+constexpr size_t code_stride(size_t dim) { return (dim + kCodeBlock - 1) / kCodeBlock * kCodeBlock; }
+constexpr int32_t code_query_max(size_t dim) {
+  const size_t most = dim == 0 ? INT16_MAX : INT32_MAX / (128 * dim);
+  return static_cast<int32_t>(most < INT16_MAX ? most : INT16_MAX);
+}
+
 constexpr size_t kRowsAhead = 32;
 inline void ask_for_row(const void* row, size_t bytes) {
   constexpr size_t kMost = 1024;
@@ -47,6 +57,19 @@ struct Ops {
   void (*l2_rows_at)(const float* q, const float* rows, const uint32_t* at, size_t n, size_t dim, size_t stride,
                      float* out);
 
+  // One query against codes: out[i] = the exact sum of q[d] * row_i[d]; see kCodeBlock for what both must be.
+  void (*dot_codes)(const int16_t* q, const int8_t* codes, size_t n, size_t dim, size_t stride, int32_t* out);
+  void (*dot_codes_at)(const int16_t* q, const int8_t* codes, const uint32_t* at, size_t n, size_t dim, size_t stride,
+                       int32_t* out);
+  // out = x * scale, rounded to nearest even and clamped to +-127 or +-bound (at most INT16_MAX). No NaN.
+  void (*encode_codes)(const float* x, size_t n, float scale, int8_t* out);
+  void (*encode_query)(const float* x, size_t n, float scale, int16_t* out, int32_t bound);
+
+  // One query against stored rows picked by number, `stride` bytes apart: out[i] = q . row, or -|q - row|^2.
+  void (*dot_stored_at)(RowType type, const float* q, const void* rows, const uint32_t* at, size_t n, size_t dim,
+                        size_t stride, float* out);
+  void (*l2_stored_at)(RowType type, const float* q, const void* rows, const uint32_t* at, size_t n, size_t dim,
+                       size_t stride, float* out);
   // Rows of these two may lie anywhere in memory: while one is worked on, the one kRowsAhead later is asked for.
   // Whoever calls asks for the first kRowsAhead. out[n, dim] = the rows as floats; null = `missing` [dim].
   void (*unpack_rows)(RowType type, const void* const* rows, size_t n, size_t dim, const float* missing, float* out);

@@ -33,6 +33,15 @@ void l2_rows(const float* q, const float* rows, size_t n, size_t dim, size_t str
 void dot_rows_at(const float* q, const float* rows, const uint32_t* at, size_t n, size_t dim, size_t stride,
                  float* out);
 void l2_rows_at(const float* q, const float* rows, const uint32_t* at, size_t n, size_t dim, size_t stride, float* out);
+void dot_codes(const int16_t* q, const int8_t* codes, size_t n, size_t dim, size_t stride, int32_t* out);
+void dot_codes_at(const int16_t* q, const int8_t* codes, const uint32_t* at, size_t n, size_t dim, size_t stride,
+                  int32_t* out);
+void encode_codes(const float* x, size_t n, float scale, int8_t* out);
+void encode_query(const float* x, size_t n, float scale, int16_t* out, int32_t bound);
+void dot_stored_at(RowType type, const float* q, const void* rows, const uint32_t* at, size_t n, size_t dim,
+                   size_t stride, float* out);
+void l2_stored_at(RowType type, const float* q, const void* rows, const uint32_t* at, size_t n, size_t dim,
+                  size_t stride, float* out);
 void unpack_rows(RowType type, const void* const* rows, size_t n, size_t dim, const float* missing, float* out);
 void pool_rows(RowType type, const void* const* rows, const float* weight, size_t n, size_t dim, bool add, float* out);
 void gemm_packed(const float* x, size_t ldx, const float* packed_w, const float* bias, float* y, size_t ldy, size_t m,

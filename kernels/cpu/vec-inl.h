@@ -43,14 +43,16 @@ HWY_INLINE void store_tail(V v, float* p, size_t n) {
 using D128 = hn::Full128<float>;
 using V128 = hn::Vec<D128>;
 
-HWY_INLINE V128 fold(V v) {
+// Sums of a vector of floats or int32 as one of 128 bits.
+template <class W>
+HWY_INLINE auto fold(W v) {
 #if HWY_MAX_BYTES == 64
-  const hn::Half<D> d256;
+  const hn::Half<hn::DFromV<W>> d256;
   const hn::Half<decltype(d256)> d128;
   const auto half = hn::Add(hn::LowerHalf(d256, v), hn::UpperHalf(d256, v));
   return hn::Add(hn::LowerHalf(d128, half), hn::UpperHalf(d128, half));
 #elif HWY_MAX_BYTES == 32
-  const hn::Half<D> d128;
+  const hn::Half<hn::DFromV<W>> d128;
   return hn::Add(hn::LowerHalf(d128, v), hn::UpperHalf(d128, v));
 #else
   return v;
@@ -58,10 +60,11 @@ HWY_INLINE V128 fold(V v) {
 }
 
 // Lane i of the result is the sum of argument i.
-HWY_INLINE V128 sum_each(V128 a, V128 b, V128 c, V128 e) {
-  const D128 d;
-  const V128 ab = hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b));  // a02 b02 a13 b13
-  const V128 ce = hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e));
+template <class W>
+HWY_INLINE W sum_each(W a, W b, W c, W e) {
+  const hn::DFromV<W> d;
+  const W ab = hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b));  // a02 b02 a13 b13
+  const W ce = hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e));
   return hn::Add(hn::ConcatLowerLower(d, ce, ab), hn::ConcatUpperUpper(d, ce, ab));
 }
 

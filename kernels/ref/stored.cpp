@@ -41,4 +41,25 @@ void pool_rows(RowType type, const void* const* rows, const float* weight, size_
   }
 }
 
+void dot_stored_at(RowType type, const float* q, const void* rows, const uint32_t* at, size_t n, size_t dim,
+                   size_t stride, float* out) {
+  for (size_t i = 0; i < n; ++i) {
+    const uint8_t* row = static_cast<const uint8_t*>(rows) + at[i] * stride;
+    out[i] = 0;
+    for (size_t j = 0; j < dim; ++j) out[i] += q[j] * value(type, row, dim, j);
+  }
+}
+
+void l2_stored_at(RowType type, const float* q, const void* rows, const uint32_t* at, size_t n, size_t dim,
+                  size_t stride, float* out) {
+  for (size_t i = 0; i < n; ++i) {
+    const uint8_t* row = static_cast<const uint8_t*>(rows) + at[i] * stride;
+    out[i] = 0;
+    for (size_t j = 0; j < dim; ++j) {
+      const float diff = q[j] - value(type, row, dim, j);
+      out[i] -= diff * diff;
+    }
+  }
+}
+
 }  // namespace gyr::kernels::reference

@@ -6,28 +6,13 @@ namespace gyr::kernels {
 
 const Ops& ref() {
   namespace r = reference;
-  static constexpr Ops kOps = {"ref",
-                               r::dot,
-                               r::l2_squared,
-                               r::axpy,
-                               r::scale,
-                               r::dot_rows,
-                               r::l2_rows,
-                               r::dot_rows_at,
-                               r::l2_rows_at,
-                               r::unpack_rows,
-                               r::pool_rows,
-                               r::gemm_packed,
-                               r::gemm_nn,
-                               r::gemm_tn,
-                               r::gemm_nt,
-                               r::syr_upper,
-                               r::syrk_rows_upper,
-                               r::solve_positive_definite,
-                               r::interact,
-                               r::softmax,
-                               r::sigmoid,
-                               r::adagrad,
+  static constexpr Ops kOps = {"ref",           r::dot,           r::l2_squared,      r::axpy,
+                               r::scale,        r::dot_rows,      r::l2_rows,         r::dot_rows_at,
+                               r::l2_rows_at,   r::dot_codes,     r::dot_codes_at,    r::encode_codes,
+                               r::encode_query, r::dot_stored_at, r::l2_stored_at,    r::unpack_rows,
+                               r::pool_rows,    r::gemm_packed,   r::gemm_nn,         r::gemm_tn,
+                               r::gemm_nt,      r::syr_upper,     r::syrk_rows_upper, r::solve_positive_definite,
+                               r::interact,     r::softmax,       r::sigmoid,         r::adagrad,
                                r::adam};
   return kOps;
 }

@@ -6,6 +6,7 @@
 
 #include "base/half.h"
 #include "tests/kernels/common.h"
+#include "tests/kernels/stored_row.h"
 #include "tests/support/knobs.h"
 
 namespace gyr::kernels {
@@ -83,42 +84,6 @@ TEST_P(RowKernels, RowScores) {
           EXPECT_EQ(distances_at[i], distances[at[i]]);
         }
       }
-    }
-  }
-}
-
-constexpr RowType kRowTypes[] = {RowType::kFloat32, RowType::kFloat16, RowType::kBfloat16, RowType::kInt8};
-
-// A row of each type that ends where its memory does.
-class StoredRow {
- public:
-  StoredRow(RowType type, size_t dim, uint32_t seed) : bytes_(stored_row_bytes(type, dim)), block_((bytes_ + 3) / 4) {
-    fill(type, dim, seed);
-  }
-  uint8_t* data() { return reinterpret_cast<uint8_t*>(block_.data() + block_.size()) - bytes_; }
-
- private:
-  void fill(RowType type, size_t dim, uint32_t seed);
-  size_t bytes_;
-  Guarded block_;
-};
-
-void StoredRow::fill(RowType type, size_t dim, uint32_t seed) {
-  uint8_t* row = data();
-  std::mt19937 random(seed);
-  if (type == RowType::kInt8) {
-    for (size_t j = 0; j < dim; ++j) row[j] = static_cast<uint8_t>(random());
-    const float scale[] = {0.001f * static_cast<float>(seed + 1), -0.5f};
-    std::memcpy(row + int8_scale_at(dim), scale, sizeof scale);
-    return;
-  }
-  for (size_t j = 0; j < dim; ++j) {
-    const float v = static_cast<float>(static_cast<int>(random() % 20001) - 10000) / 8192.0f;
-    const uint16_t half = type == RowType::kFloat16 ? float_to_half(v) : float_to_bfloat(v);
-    if (type == RowType::kFloat32) {
-      std::memcpy(&row[j * 4], &v, 4);
-    } else {
-      std::memcpy(&row[j * 2], &half, 2);
     }
   }
 }
