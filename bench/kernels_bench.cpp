@@ -179,6 +179,65 @@ void dot_rows_at(const Ops& ops, size_t n, size_t dim, State& state) {
   bytes(state, static_cast<double>(at.size() * dim * sizeof(float)));
 }
 
+// What a graph search asks for at a time: 32 rows by number, from all of them (which miss every cache) or from the
+// first `of`, which do not. The lists are many, so that no predictor learns them.
+template <class Score>
+void hops(size_t of, State& state, Score score) {
+  constexpr size_t kHop = 32, kHops = 32768;
+  const auto at = scattered(kHop * kHops, of);
+  size_t hop = 0;
+  for (auto _ : state) {
+    score(&at[hop * kHop], kHop);
+    hop = (hop + 1) % kHops;
+    benchmark::ClobberMemory();
+  }
+  state.counters["s/row"] =
+      benchmark::Counter(kHop, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+}
+
+void hop_rows(const Ops& ops, size_t n, size_t of, size_t dim, State& state) {
+  const auto rows = values(n * dim), q = values(dim);
+  float out[32];
+  hops(of, state,
+       [&](const uint32_t* at, size_t count) { ops.dot_rows_at(q.data(), rows.data(), at, count, dim, dim, out); });
+}
+
+void hop_codes(const Ops& ops, size_t n, size_t of, size_t dim, State& state) {
+  const size_t stride = code_stride(dim);
+  const auto x = values(stride), q = values(dim);
+  std::vector<int8_t, Aligned<int8_t>> codes(n * stride);
+  std::vector<int16_t, Aligned<int16_t>> query(stride);
+  ops.encode_query(q.data(), dim, 40000, query.data(), code_query_max(dim));
+  for (size_t i = 0; i < n; ++i) ops.encode_codes(x.data(), dim, 250, &codes[i * stride]);
+  int32_t out[32];
+  hops(of, state, [&](const uint32_t* at, size_t count) {
+    ops.dot_codes_at(query.data(), codes.data(), at, count, dim, stride, out);
+  });
+}
+
+void hop_stored(const Ops& ops, RowType type, size_t n, size_t of, size_t dim, State& state) {
+  const size_t bytes = stored_row_bytes(type, dim), stride = (bytes + 63) / 64 * 64;
+  const auto q = values(dim);
+  std::vector<uint8_t, Aligned<uint8_t>> rows(n * stride, 0x3c);
+  float out[32];
+  hops(of, state, [&](const uint32_t* at, size_t count) {
+    ops.dot_stored_at(type, q.data(), rows.data(), at, count, dim, stride, out);
+  });
+}
+
+void dot_codes(const Ops& ops, size_t n, size_t dim, State& state) {
+  const size_t stride = code_stride(dim);
+  const std::vector<int8_t, Aligned<int8_t>> codes(n * stride, 7);
+  const std::vector<int16_t, Aligned<int16_t>> q(stride, 100);
+  std::vector<int32_t> out(n);
+  for (auto _ : state) {
+    ops.dot_codes(q.data(), codes.data(), n, dim, stride, out.data());
+    benchmark::DoNotOptimize(out.data());
+    benchmark::ClobberMemory();
+  }
+  bytes(state, static_cast<double>(n * stride));
+}
+
 void sgemv(size_t n, size_t dim, State& state) {
   auto rows = values(n * dim), q = values(dim);
   Floats out(n);
@@ -242,6 +301,17 @@ int register_all() {
     }
     if (ops == nullptr) continue;
     add(label("dot_rows_at", who, {1000000, 64, 1}), [=](State& st) { dot_rows_at(*ops, 1000000, 64, st); });
+    for (Shape rows : {Shape{1000000, 64, 1}, Shape{60000, 784, 1}}) {
+      const size_t n = rows.m, dim = rows.k;
+      for (size_t of : {n, 16 * 1024 / dim}) {
+        const auto hop = [&](const char* what) { return label(what, who, rows) + (of == n ? "/far" : "/cached"); };
+        add(hop("hop_rows"), [=](State& st) { hop_rows(*ops, n, of, dim, st); });
+        add(hop("hop_codes"), [=](State& st) { hop_codes(*ops, n, of, dim, st); });
+        add(hop("hop_float16"), [=](State& st) { hop_stored(*ops, RowType::kFloat16, n, of, dim, st); });
+        add(hop("hop_bfloat16"), [=](State& st) { hop_stored(*ops, RowType::kBfloat16, n, of, dim, st); });
+      }
+      add(label("dot_codes", who, rows), [=](State& st) { dot_codes(*ops, n, dim, st); });
+    }
     for (const char* what : {"sigmoid", "softmax", "adam", "adagrad"}) {
       add(std::string(what) + "/4096/" + who, [=](State& st) { pointwise(*ops, what, 4096, st); });
     }
