@@ -34,7 +34,9 @@ constexpr int32_t code_query_max(size_t dim) {
 }
 
 constexpr size_t kRowsAhead = 32;
-inline void ask_for_row(const void* row, size_t bytes) {
+// Always inlined: GCC takes a function that only prefetches for one without effect, and drops calls that it has not
+// inlined by then.
+[[gnu::always_inline]] inline void ask_for_row(const void* row, size_t bytes) {
   constexpr size_t kMost = 1024;
   for (size_t at = 0; at < (bytes < kMost ? bytes : kMost); at += 64)
     __builtin_prefetch(static_cast<const char*>(row) + at);
