@@ -307,6 +307,7 @@ int register_all() {
         const auto hop = [&](const char* what) { return label(what, who, rows) + (of == n ? "/far" : "/cached"); };
         add(hop("hop_rows"), [=](State& st) { hop_rows(*ops, n, of, dim, st); });
         add(hop("hop_codes"), [=](State& st) { hop_codes(*ops, n, of, dim, st); });
+        add(hop("hop_float32"), [=](State& st) { hop_stored(*ops, RowType::kFloat32, n, of, dim, st); });
         add(hop("hop_float16"), [=](State& st) { hop_stored(*ops, RowType::kFloat16, n, of, dim, st); });
         add(hop("hop_bfloat16"), [=](State& st) { hop_stored(*ops, RowType::kBfloat16, n, of, dim, st); });
       }
