@@ -306,6 +306,10 @@ class ContentOf final : public CacheContent {
       disk_->on_loss([this](size_t rows, const char* why) {
         runtime_->log(GYR_LOG_ERROR, "cache", "%zu rows and removals are lost with the cache: %s", rows, why);
       });
+      disk_->on_left_alone([this](const std::string& path, const char* why) {
+        runtime_->log(GYR_LOG_WARN, "cache", "'%s' is left out of merging until the folder is opened again: %s",
+                      path.c_str(), why);
+      });
       disk_->on_damage([this](const std::string& path, uint64_t page) {
         runtime_->log(GYR_LOG_ERROR, "cache",
                       "'%s': page %llu is damaged; its rows are in error until they are written again", path.c_str(),

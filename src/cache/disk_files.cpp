@@ -16,6 +16,8 @@ constexpr uint64_t kMergedBytes = 256ull << 20;  // what merging makes at most, 
 constexpr uint64_t kListedBytes = 64;            // of memory, about, that merging takes of a row's key
 constexpr size_t kPointAtOnce = 1024;            // while readers wait
 constexpr size_t kMergedAtOnce = 4;              // files, at least
+constexpr uint64_t kFewRemovals = 4096;          // are not worth a look at older files
+constexpr uint32_t kLongestPause = 64;           // writes
 
 }  // namespace
 
@@ -42,6 +44,8 @@ Status DiskTier::load() {
   GYR_ASSIGN(std::vector<std::string> names, list_folder(folder_));
   std::vector<uint32_t> numbers;
   for (auto& name : names) {
+    // What a save that was cut short left; nobody else saves here.
+    if (name.starts_with(".gyr-") && name.ends_with(".tmp")) GYR_TRY(remove_file(folder_ + "/" + name));
     uint32_t number = 0;
     if (name.size() != kNameSize) continue;
     std::from_chars(name.data() + 5, name.data() + 13, number, 16);
@@ -105,16 +109,36 @@ std::vector<ListedSegment> DiskTier::listed(Run without) const {
   return out;
 }
 
+// A number is used once, even if nothing comes of its file: the list on disk may name it all the same, when only the
+// last step of writing the list failed.
+uint32_t DiskTier::take_number() {
+  abandoned_.push_back(next_number_);
+  return next_number_++;
+}
+
+Status DiskTier::write_list(std::span<const ListedSegment> list) {
+  GYR_TRY(write_segment_list(folder_, list));
+  for (uint32_t number : abandoned_) {
+    auto is_listed = [&](const ListedSegment& l) { return l.number == number; };
+    if (std::none_of(list.begin(), list.end(), is_listed)) (void)!remove_file(path_of(number)).ok();
+  }
+  abandoned_.clear();
+  return {};
+}
+
 // The rows stay readable where they are until the file has taken their place; when it cannot be written they stay, and
 // the next try writes a whole new one.
 Status DiskTier::write_tail() {
   GYR_TRY(note(try_write_tail()));
-  // What cannot be merged now is as good as it was; the next write tries again.
+  if (merges_paused_ > 0) return --merges_paused_, Status();
+  // What cannot be merged now is as good as it was.
+  bool merged = false;
   try {
-    Status ignored = merge_segments();
-    (void)ignored;
+    merged = merge_segments().ok();
   } catch (const std::bad_alloc&) {
   }
+  if (!merged) merges_paused_ = next_pause_;
+  next_pause_ = merged ? 1 : std::min(next_pause_ * 2, kLongestPause);
   return {};
 }
 
@@ -123,10 +147,8 @@ Status DiskTier::try_write_tail() {
   if (t.keys.empty() && t.removed.empty()) return {};
   if (next_number_ == UINT32_MAX)
     return fail(GYR_E_RESOURCE_EXHAUSTED, "cache",
-                "'%s' has had as many files as it may have; save the cache and load "
-                "it with a new folder",
+                "'%s' has had as many files as it may have; save the cache and load it with a new folder",
                 folder_.c_str());
-  const std::string path = path_of(next_number_);
   // A key that was put, removed, and so on: what is in `removed` is removed last.
   std::vector<int64_t> removed(t.removed.begin(), t.removed.end()), keys, gone;
   std::sort(removed.begin(), removed.end());
@@ -140,18 +162,21 @@ Status DiskTier::try_write_tail() {
     std::memcpy(rows, &t.rows[first * layout_.row_bytes], n * layout_.row_bytes);
     return {};
   };
+  const uint32_t number = take_number();
+  const std::string path = path_of(number);
   GYR_TRY(Segment::write(path, layout_, t.keys, fill, removed));
   GYR_ASSIGN(Segment opened, Segment::open(path, layout_, &keys, &gone));
   auto segment = std::make_shared<const Segment>(std::move(opened));
   auto list = listed({});
-  list.push_back({next_number_, segment->hash()});
-  GYR_TRY(write_segment_list(folder_, list));
+  list.push_back({number, segment->hash()});
+  GYR_TRY(write_list(list));
+  Source was;  // freed when nobody waits
   std::unique_lock lock(mutex_);
   t.segment = std::move(segment);
-  t.number = next_number_++;
-  std::vector<int64_t>().swap(t.keys);
-  std::vector<uint8_t>().swap(t.rows);
-  t.removed.clear();
+  t.number = number;
+  std::swap(t.keys, was.keys);
+  std::swap(t.rows, was.rows);
+  std::swap(t.removed, was.removed);
   order_.push_back(add_source(std::move(next)));
   return {};
 }
@@ -165,23 +190,46 @@ double DiskTier::fill(const Source& source) const {
   return double(source.live) / rows + double(source.segment->removed()) / removals;
 }
 
-// Neighbours of which the older ones are no larger than the younger ones together are merged when there are some, as
-// digits are carried: a row is written no more often than there are digits. So is what has more dead rows than live
-// ones: each row that is written again makes room for another.
-DiskTier::Run DiskTier::next_run() const {
+uint64_t DiskTier::rows_before(size_t file) const {
+  uint64_t rows = 0;
+  for (size_t i = 0; i < file; i++) rows += sources_[order_[i]]->segment->rows();
+  return rows;
+}
+
+// The oldest file, when nothing in it counts: no older one has what it removes. It goes without anything being written.
+DiskTier::Run DiskTier::free_run() const {
+  if (order_.size() < 2) return {};
+  const Source& oldest = *sources_[order_[0]];
+  return {0, oldest.live == 0 && !oldest.left_alone};
+}
+
+// Neighbours of which the older ones are no larger than the younger ones together, when there are some: as digits are
+// carried, so that a row is written no more often than there are digits.
+DiskTier::Run DiskTier::small_run() const {
   auto source = [&](size_t i) -> const Source& { return *sources_[order_[i]]; };
-  const size_t files = order_.size() - 1;
-  for (size_t end = files; end > 0; end--) {
-    const Source& last = source(end - 1);
-    if (last.damaged) continue;
-    const bool oldest = end == 1, wasteful = last.segment->rows() > 0 && last.live <= last.segment->rows() / 2;
-    const bool useless = oldest && last.live == 0;  // no older file has what it removes
-    double sum = fill(last);
+  for (size_t end = order_.size() - 1; end > 0; end--) {
+    if (source(end - 1).left_alone) continue;
+    double sum = fill(source(end - 1));
     size_t begin = end - 1;
-    while (begin > 0 && !source(begin - 1).damaged && fill(source(begin - 1)) <= sum &&
+    while (begin > 0 && !source(begin - 1).left_alone && fill(source(begin - 1)) <= sum &&
            sum + fill(source(begin - 1)) <= 1)
       sum += fill(source(--begin));
-    if (end - begin >= kMergedAtOnce || wasteful || useless) return {begin, end};
+    if (end - begin >= kMergedAtOnce) return {begin, end};
+  }
+  return {};
+}
+
+// A file with no more live rows than dead ones: each row that is written again makes room for another. Or one with so
+// many removals that looking at older files' keys is worth it.
+DiskTier::Run DiskTier::wasteful_run() const {
+  uint64_t before = 0;
+  for (size_t i = 0; i + 1 < order_.size(); i++) {
+    const Source& s = *sources_[order_[i]];
+    const uint64_t removed = s.segment->removed();
+    const bool dead = s.segment->rows() > 0 && s.live <= s.segment->rows() / 2;
+    const bool idle = !s.trimmed && removed >= kFewRemovals && removed >= before / 8;
+    if ((dead || idle) && !s.left_alone) return {i, i + 1};
+    before += s.segment->rows();
   }
   return {};
 }
@@ -191,52 +239,87 @@ struct DiskTier::Merged {
   std::vector<uint32_t> sources;
   std::vector<int64_t> keys, removed;
   std::vector<Place> from;  // of each key
-  uint32_t number = 0;
+  bool trimmed = false;
 };
 
+// No more than one file is written: rows that are replaced in any order make all files wasteful at about one time.
 Status DiskTier::merge_segments() {
   for (;;) {
-    const Run run = next_run();
-    if (run.begin == run.end || next_number_ == UINT32_MAX) return {};
-    GYR_TRY(merge(run));
+    const Run free = free_run();
+    Run run = free.end ? free : small_run();
+    if (run.end == 0) run = wasteful_run();
+    if (run.end == 0 || next_number_ == UINT32_MAX) return {};
+    auto alone = [&] {
+      return std::any_of(order_.begin() + ptrdiff_t(run.begin), order_.begin() + ptrdiff_t(run.end),
+                         [&](uint32_t s) { return sources_[s]->left_alone; });
+    };
+    Status merged = merge(run);
+    if (!merged.ok() && !alone()) return merged;
+    if (merged.ok() && free.end == 0) return {};
   }
 }
 
 Status DiskTier::merge(Run run) {
   Merged merged;
   GYR_TRY(collect(run, &merged));
-  merged.number = next_number_;
   auto list = listed(run);
-  std::shared_ptr<const Segment> segment;
+  auto source = std::make_unique<Source>();
   if (!merged.keys.empty() || !merged.removed.empty()) {
-    const std::string path = path_of(merged.number);
-    Status written = Segment::write(
+    source->number = take_number();
+    const std::string path = path_of(source->number);
+    GYR_TRY(Segment::write(
         path, layout_, merged.keys,
-        [&](uint64_t first, uint64_t n, uint8_t* rows) { return read_rows(merged, first, n, rows); }, merged.removed);
-    for (uint32_t s : merged.sources)
-      if (sources_[s]->damaged) return {};  // to be left out from now on
-    if (!written.ok()) return written;
+        [&](uint64_t first, uint64_t n, uint8_t* rows) { return read_rows(merged, first, n, rows); }, merged.removed));
     std::vector<int64_t> keys, removed;
     GYR_ASSIGN(Segment opened, Segment::open(path, layout_, &keys, &removed));
-    segment = std::make_shared<const Segment>(std::move(opened));
-    list.insert(list.begin() + ptrdiff_t(run.begin), {merged.number, segment->hash()});
+    source->segment = std::make_shared<const Segment>(std::move(opened));
+    source->trimmed = merged.trimmed;
+    list.insert(list.begin() + ptrdiff_t(run.begin), {source->number, source->segment->hash()});
   }
   {
     std::unique_lock lock(mutex_);
     sources_.reserve(sources_.size() + 1);
   }
-  GYR_TRY(write_segment_list(folder_, list));
-  next_number_++;
-  take_over(run, merged, std::move(segment));
+  abandoned_.reserve(abandoned_.size() + merged.sources.size());
+  GYR_TRY(write_list(list));
+  take_over(run, merged, std::move(source));
   drop(merged.sources);
   return {};
+}
+
+// Of a file that cannot be read; where the process is short of something the next try may do better.
+void DiskTier::leave_alone(uint32_t source, const Status& why) {
+  const int os = why.info() ? why.info()->os_errno : 0;
+  if (os == EMFILE || os == ENFILE || os == ENOMEM) return;
+  sources_[source]->left_alone = true;
+  if (on_left_alone_) on_left_alone_(path_of(sources_[source]->number), why.message());
+}
+
+// Keeps the removals of keys that an older file has; all of them, for now, when one cannot be read.
+void DiskTier::trim(Run run, Merged* merged) const {
+  merged->trimmed = true;
+  std::vector<uint8_t> needed(merged->removed.size());
+  for (size_t i = 0; i < run.begin; i++) {
+    std::vector<int64_t> keys, removed;
+    auto older = Segment::open(path_of(sources_[order_[i]]->number), layout_, &keys, &removed);
+    if (!older.ok()) return;
+    for (int64_t key : keys) {
+      auto at = std::lower_bound(merged->removed.begin(), merged->removed.end(), key);
+      if (at != merged->removed.end() && *at == key) needed[size_t(at - merged->removed.begin())] = 1;
+    }
+  }
+  size_t kept = 0;
+  for (size_t i = 0; i < needed.size(); i++)
+    if (needed[i]) merged->removed[kept++] = merged->removed[i];
+  merged->removed.resize(kept);
 }
 
 Status DiskTier::collect(Run run, Merged* merged) {
   merged->sources.assign(order_.begin() + ptrdiff_t(run.begin), order_.begin() + ptrdiff_t(run.end));
   for (uint32_t s : merged->sources) {
     std::vector<int64_t> keys, removed;
-    GYR_ASSIGN([[maybe_unused]] Segment again, Segment::open(path_of(sources_[s]->number), layout_, &keys, &removed));
+    auto again = Segment::open(path_of(sources_[s]->number), layout_, &keys, &removed);
+    if (!again.ok()) return leave_alone(s, again.status()), std::move(again.status());
     std::shared_lock lock(mutex_);
     for (size_t i = 0; i < keys.size(); i++) {
       const Place place{s, uint32_t(i)};
@@ -250,44 +333,41 @@ Status DiskTier::collect(Run run, Merged* merged) {
   }
   std::sort(merged->removed.begin(), merged->removed.end());
   merged->removed.erase(std::unique(merged->removed.begin(), merged->removed.end()), merged->removed.end());
+  if (merged->removed.size() >= kFewRemovals && merged->removed.size() >= rows_before(run.begin) / 8) trim(run, merged);
   return {};
 }
 
-// A damaged page keeps its source from being merged: its rows are in error, and not gone.
+// A file with a page that cannot be read, or is damaged, stays: its rows are in error, and not gone.
 Status DiskTier::read_rows(const Merged& merged, uint64_t first, uint64_t n, uint8_t* rows) {
   std::vector<Wanted> wanted;
   for (uint64_t i = 0; i < n; i++) {
     const Place& p = merged.from[first + i];
-    wanted.push_back({sources_[p.source]->segment, p.ordinal / layout_.rows_per_page, p.ordinal, size_t(i)});
+    const Source& source = *sources_[p.source];
+    wanted.push_back({source.segment, source.number, p.ordinal / layout_.rows_per_page, p.ordinal, size_t(i)});
   }
   std::vector<uint8_t> found(n);
   read_pages(&wanted, rows, found.data());
   for (uint64_t i = 0; i < n; i++) {
     if (found[i] == GYR_TIER_FOUND) continue;
-    Source& source = *sources_[merged.from[first + i].source];
-    {
-      std::lock_guard lock(damaged_mutex_);
-      source.damaged =
-          damaged_.contains({source.segment.get(), merged.from[first + i].ordinal / layout_.rows_per_page});
-    }
-    return fail(GYR_E_IO, "cache", "'%s' cannot be read", source.segment->path().c_str());
+    const uint32_t source = merged.from[first + i].source;
+    Status s = fail(GYR_E_IO, "cache", "'%s': a page cannot be read, or is damaged",
+                    sources_[source]->segment->path().c_str());
+    leave_alone(source, s);
+    return s;
   }
   return {};
 }
 
 // Readers find every row all the while: at its old place, then at its new one.
-void DiskTier::take_over(Run run, const Merged& merged, std::shared_ptr<const Segment> segment) {
+void DiskTier::take_over(Run run, const Merged& merged, std::unique_ptr<Source> source) {
   uint32_t at = 0;
   const auto begin = order_.begin() + ptrdiff_t(run.begin), end = order_.begin() + ptrdiff_t(run.end);
   {
     std::unique_lock lock(mutex_);
-    if (!segment) {
+    if (!source->segment) {
       order_.erase(begin, end);
       return;
     }
-    auto source = std::make_unique<Source>();
-    source->number = merged.number;
-    source->segment = std::move(segment);
     at = add_source(std::move(source));
     *begin = at;
     order_.erase(begin + 1, end);
@@ -299,22 +379,20 @@ void DiskTier::take_over(Run run, const Merged& merged, std::shared_ptr<const Se
   }
 }
 
-// Nothing leads there any more; who reads from one has it still.
+// Nothing leads there any more; who reads from one has it still. Their files go with the next list.
 void DiskTier::drop(const std::vector<uint32_t>& sources) {
   for (uint32_t s : sources) {
-    const std::string path = path_of(sources_[s]->number);
-    {
-      std::lock_guard damaged(damaged_mutex_);
-      const Segment* segment = sources_[s]->segment.get();
-      std::erase_if(damaged_, [&](const auto& page) { return page.first == segment; });
-    }
+    std::unique_ptr<Source> gone;
     {
       std::unique_lock lock(mutex_);
-      sources_[s] = nullptr;
+      gone = std::move(sources_[s]);
     }
-    Status ignored = remove_file(path);  // a file that nobody lists goes when the folder is opened again
-    (void)ignored;
+    abandoned_.push_back(gone->number);
+    std::lock_guard lock(damaged_mutex_);
+    std::erase_if(damaged_, [&](const auto& page) { return page.first == gone->number; });
   }
+  for (uint32_t number : abandoned_) (void)!remove_file(path_of(number)).ok();
+  abandoned_.clear();
 }
 
 }  // namespace gyr

@@ -27,8 +27,12 @@ DiskTier::DiskTier(std::pmr::memory_resource* memory, std::string folder, uint32
       index_(memory, index_options()) {}
 
 DiskTier::~DiskTier() {
-  Status s = flush();
-  if (!s.ok() && on_loss_) on_loss_(tail().keys.size() + tail().removed.size(), s.message());
+  try {
+    Status s = flush();
+    if (!s.ok() && on_loss_) on_loss_(tail().keys.size() + tail().removed.size(), s.message());
+  } catch (const std::bad_alloc&) {
+    if (on_loss_) on_loss_(tail().keys.size() + tail().removed.size(), "out of memory");
+  }
   if (lock_.fd() >= 0) lock_.unlock();  // children of fork() that live on have no use for it
 }
 
@@ -91,7 +95,7 @@ void DiskTier::fetch(const int64_t* keys, size_t n, uint8_t* rows, uint8_t* foun
         std::memcpy(&place, places[k], sizeof place);
         const Source& source = *sources_[place.source];
         if (source.segment) {
-          wanted.push_back({source.segment, place.ordinal / layout_.rows_per_page, place.ordinal, i});
+          wanted.push_back({source.segment, source.number, place.ordinal / layout_.rows_per_page, place.ordinal, i});
           continue;
         }
         std::memcpy(rows + i * layout_.row_bytes, &source.rows[size_t(place.ordinal) * layout_.row_bytes],
@@ -119,7 +123,7 @@ void DiskTier::leave_out_damaged(std::vector<Wanted>* wanted, uint8_t* found) {
   std::lock_guard lock(damaged_mutex_);
   if (damaged_.empty()) return;
   std::erase_if(*wanted, [&](const Wanted& w) {
-    if (!damaged_.contains({w.segment.get(), w.page})) return false;
+    if (!damaged_.contains({w.number, w.page})) return false;
     found[w.i] = GYR_TIER_ERROR;
     return true;
   });
@@ -128,7 +132,7 @@ void DiskTier::leave_out_damaged(std::vector<Wanted>* wanted, uint8_t* found) {
 void DiskTier::is_damaged(const Wanted& wanted) {
   try {
     std::lock_guard lock(damaged_mutex_);
-    if (!damaged_.insert({wanted.segment.get(), wanted.page}).second) return;
+    if (!damaged_.insert({wanted.number, wanted.page}).second) return;
   } catch (const std::bad_alloc&) {
     return;  // found out again next time
   }
@@ -140,7 +144,7 @@ void DiskTier::read_pages(std::vector<Wanted>* wanted, uint8_t* rows, uint8_t* f
   leave_out_damaged(wanted, found);
   if (wanted->empty()) return;
   std::sort(wanted->begin(), wanted->end(), [](const Wanted& a, const Wanted& b) {
-    return a.segment != b.segment ? a.segment < b.segment : a.page < b.page;
+    return a.number != b.number ? a.number < b.number : a.page < b.page;
   });
   std::vector<PageRead> reads;
   std::vector<size_t> begins;
@@ -226,6 +230,7 @@ Status DiskTier::remove(const int64_t* keys, size_t n) {
   for (size_t i = 0; i < n; i++) {
     if (tail_is_full()) GYR_TRY(write_tail());
     std::unique_lock lock(mutex_);
+    if (!place_of(keys[i])) continue;  // no file has it, or a removal is above it
     tail().removed.insert(keys[i]);
     forget(keys[i]);
   }

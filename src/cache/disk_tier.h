@@ -48,6 +48,10 @@ class DiskTier {
   uint64_t rows() const { return index_.size(); }
   // Who is told of each page that is found damaged, once. Before the first fetch.
   void on_damage(std::function<void(const std::string& path, uint64_t page)> tell) { on_damage_ = std::move(tell); }
+  // Who is told of each file that is left out of merging, once. Before the first put.
+  void on_left_alone(std::function<void(const std::string& path, const char* why)> tell) {
+    on_left_alone_ = std::move(tell);
+  }
   // Without io_uring (tests).
   void read_plainly() { uring_ = false; }
 
@@ -61,9 +65,10 @@ class DiskTier {
     std::vector<uint8_t> rows;
     std::unordered_set<int64_t> removed;
     std::shared_ptr<const Segment> segment;
-    uint32_t number = 0;   // of its file
-    uint64_t live = 0;     // rows that the index leads to
-    bool damaged = false;  // a merge met a page that is: it stays as it is
+    uint32_t number = 0;      // of its file
+    uint64_t live = 0;        // rows that the index leads to
+    bool trimmed = false;     // an older file has each of the keys that it removes
+    bool left_alone = false;  // a merge could not read it: it stays as it is until the folder is opened again
   };
   // sources_[source], and the row there.
   struct Place {
@@ -77,10 +82,11 @@ class DiskTier {
   struct Merged;
   struct Wanted {
     std::shared_ptr<const Segment> segment;  // may be merged away meanwhile
+    uint32_t number;
     uint64_t page;
     uint32_t ordinal;
     size_t i;
-    bool same_page(const Wanted& other) const { return segment == other.segment && page == other.page; }
+    bool same_page(const Wanted& other) const { return number == other.number && page == other.page; }
   };
 
   DiskTier(std::pmr::memory_resource* memory, std::string folder, uint32_t row_bytes, uint64_t segment_bytes);
@@ -107,13 +113,20 @@ class DiskTier {
   // Under writers_.
   Status write_tail();
   Status try_write_tail();
+  uint32_t take_number();
+  Status write_list(std::span<const ListedSegment> list);
   double fill(const Source& source) const;
-  Run next_run() const;
+  uint64_t rows_before(size_t file) const;
+  Run free_run() const;
+  Run small_run() const;
+  Run wasteful_run() const;
   Status merge_segments();
   Status merge(Run run);
   Status collect(Run run, Merged* merged);
+  void trim(Run run, Merged* merged) const;
+  void leave_alone(uint32_t source, const Status& why);
   Status read_rows(const Merged& merged, uint64_t first, uint64_t n, uint8_t* rows);
-  void take_over(Run run, const Merged& merged, std::shared_ptr<const Segment> segment);
+  void take_over(Run run, const Merged& merged, std::unique_ptr<Source> source);
   void drop(const std::vector<uint32_t>& sources);
 
   const std::string folder_;
@@ -126,14 +139,17 @@ class DiskTier {
   mutable std::shared_mutex mutex_;
   std::vector<std::unique_ptr<Source>> sources_;  // null: free
   std::vector<uint32_t> order_;                   // the sources from oldest to newest; the last one is being filled
-  uint32_t next_number_ = 0;                      // of the tail's file
+  uint32_t next_number_ = 0;                      // none is used twice, whatever becomes of its file
+  std::vector<uint32_t> abandoned_;               // numbers whose files the list may name until the next one is written
+  uint32_t merges_paused_ = 0, next_pause_ = 1;   // writes without a merge, after one that failed
   std::mutex writers_;
   mutable std::mutex failure_mutex_;
   Status failure_;
   std::function<void(size_t rows, const char* why)> on_loss_;
+  std::function<void(const std::string& path, const char* why)> on_left_alone_;
   // Pages that were not what had been written: read no more until the folder is opened again.
   std::mutex damaged_mutex_;
-  std::set<std::pair<const Segment*, uint64_t>> damaged_;
+  std::set<std::pair<uint32_t, uint64_t>> damaged_;  // number of the file, page
   std::function<void(const std::string& path, uint64_t page)> on_damage_;
   std::mutex readers_mutex_;
   std::vector<std::unique_ptr<PageReader>> readers_;

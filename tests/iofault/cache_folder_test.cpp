@@ -1,5 +1,5 @@
-// A cache over a folder, changed by a numbered stream and saved now and then: damaged pages, full disks, power cuts and
-// death at every file operation. What is opened afterwards, and gets the stream again from the offset that it has, is
+// A cache over a folder, changed by a numbered stream and saved now and then: damaged pages, full disks, power cuts at
+// every file operation, death at every third. What is opened afterwards, and gets the stream again from the offset that it has, is
 // what it would have been.
 #include <cmath>
 #include <map>
@@ -317,7 +317,7 @@ TEST(CacheFolder, WhatAFullFolderCannotTakeIsSavedElsewhere) {
   EXPECT_EQ(values, want);
 }
 
-// A writer dies in gyr_cache_apply, or in a save: at every file operation.
+// A writer dies in gyr_cache_apply, or in a save: at every third file operation.
 TEST(CacheFolder, AWriterThatDiesIsCompletedByReplay) {
   int deaths = 0;
   for (Trouble trouble : {Trouble::kDie, Trouble::kDieTorn})

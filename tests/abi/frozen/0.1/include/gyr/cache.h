@@ -287,7 +287,8 @@ GYR_API gyr_status gyr_cache_warm(gyr_cache *cache, const int64_t *keys, uint64_
                                   gyr_error *err) GYR_NOEXCEPT;
 
 /** Saves the rows in memory, those read most first, and the offsets of the sources; what waits for the folder's files
- * is written, too.
+ * is written, too. Where the folder cannot be written the file gets it instead, and the logger is told: open that file
+ * next time, with the folder.
  * @param cache the cache
  * @param path target file
  * @param err nullable
