@@ -5,11 +5,11 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "exec/huge_pages.h"
 
 namespace gyr {
 namespace {
 
-constexpr uint64_t kHuge = uint64_t(2) << 20;
 constexpr uint64_t kSmallestChunk = uint64_t(64) << 10, kLargestChunk = uint64_t(8) << 20;  // of places
 constexpr uint64_t kReserve = 16384;
 constexpr uint64_t kChunks = 16;  // as long as they are neither of these
@@ -61,7 +61,7 @@ uint64_t DenseRows::head_bytes() const {
 }
 
 void* DenseRows::take(uint64_t bytes) {
-  void* p = memory_->allocate(bytes, bytes >= kHuge ? kHuge : 64);
+  void* p = memory_->allocate(bytes, huge_align(bytes, 64));
   advise_huge(p, bytes);
   own_bytes_.fetch_add(bytes, std::memory_order_relaxed);
   return p;
@@ -69,7 +69,7 @@ void* DenseRows::take(uint64_t bytes) {
 
 void DenseRows::give(void* p, uint64_t bytes) noexcept {
   own_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
-  memory_->deallocate(p, bytes, bytes >= kHuge ? kHuge : 64);
+  memory_->deallocate(p, bytes, huge_align(bytes, 64));
 }
 
 uint64_t DenseRows::chunk_bytes(uint64_t chunk) const {

@@ -53,6 +53,8 @@ Status VectorIndex::save(ContainerWriter* file, std::string_view name) const {
     out.put_array(graph_->links);
     out.put_array(graph_->top_pivots);
     out.put_array(graph_->random_pivots);
+    out.put_array(store_.codes->centre());
+    out.put(store_.codes->next_centre());
   }
   return file->add(name, "IDX1", std::move(out.bytes()));
 }
@@ -99,6 +101,18 @@ Status VectorIndex::read(std::span<const uint8_t> bytes, const char* name) {
   GYR_TRY(rest.get_array(&links));
   GYR_TRY(rest.get_array(&pivots[0]));
   GYR_TRY(rest.get_array(&pivots[1]));
+  if (rest.left() > 0) {  // earlier files have none
+    std::span<const float> centre;
+    uint64_t next = 0;
+    GYR_TRY(rest.get_array(&centre));
+    GYR_TRY(rest.get(&next));
+    if (centre.size() != store_.dim) return corrupt("the centre is no vector of the index");
+    double squared = 0;
+    for (float v : centre) squared += double(v) * v;
+    if (!(squared <= kMaxSquaredNorm)) return corrupt("the centre is not finite or too long");
+    store_.codes->set_centre(centre, next);
+    for (uint32_t i = 0; i < n; i++) store_.codes->write(i, store_.row(i));
+  }
   GYR_TRY(rest.finish());
   if (links.size() != n * graph_->width) return corrupt("the number of links does not fit the slots");
   for (uint64_t i = 0; i < links.size(); i++) {
@@ -108,7 +122,7 @@ Status VectorIndex::read(std::span<const uint8_t> bytes, const char* name) {
     if (!first && links[i - 1] == kNone) return corrupt("a node's links have a gap");
   }
   for (auto& p : pivots) {
-    if (p.size() > Graph::kPivots) return corrupt("too many pivots");
+    if (p.size() > Graph::kMostPivots) return corrupt("too many pivots");
     for (uint32_t slot : p)
       if (slot >= n) return corrupt("a pivot lies out of the index");
   }

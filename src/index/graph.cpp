@@ -8,9 +8,7 @@
 namespace gyr::index {
 namespace {
 
-constexpr uint32_t kExpanded = 1u << 31;
-
-auto score_at(const Store& store, bool l2) { return l2 ? store.ops->l2_rows_at : store.ops->dot_rows_at; }
+constexpr uint32_t kExpanded = Candidate::kExpanded;
 
 bool before(const Candidate& a, const Candidate& b) {
   return a.score > b.score || (a.score == b.score && a.slot < b.slot);
@@ -44,67 +42,62 @@ std::span<const uint32_t> Graph::links_of(uint32_t slot) const {
   return {l, n};
 }
 
-void Graph::pool_offer(WalkScratch* s, uint32_t limit, float score, uint32_t slot, size_t* next) const {
-  auto& pool = s->pool;
-  if (pool.size() == limit && score <= pool.back().score) return;
-  auto at = std::upper_bound(pool.begin(), pool.end(), score, [](float v, const Candidate& c) { return v > c.score; });
-  size_t position = size_t(at - pool.begin());
-  if (pool.size() == limit) pool.pop_back();
-  pool.insert(pool.begin() + std::ptrdiff_t(position), {score, slot});
-  *next = std::min(*next, position);
-}
-
-void Graph::walk(const float* query, bool l2, uint32_t limit, const Allowed* allowed, TopK* top, WalkScratch* s) const {
-  auto score = score_at(store_, l2);
-  const float* rows = store_.rows.data();
-  s->visited.reset(store_);
-  s->pool.clear();
-  s->pool.reserve(limit);
-  s->at.reserve(std::max(width, kPivots * 2));
-  s->scores.resize(std::max(width, kPivots * 2));
-  s->at.clear();
+void Graph::start(bool l2, uint32_t most, uint32_t kept, Walk* w) const {
+  w->kept = std::max(most, kept);
+  w->reserve(store_, w->kept, at_once());
+  w->l2 = l2;
+  w->effort = most;
+  w->next = 0;
+  w->n_pool = w->n_at = 0;
   for (auto* pivots : {&top_pivots, &random_pivots})
-    for (uint32_t slot : *pivots)
-      if (s->visited.add(slot)) s->at.push_back(slot);
-  size_t next = 0;
-  for (;;) {
-    score(query, rows, s->at.data(), s->at.size(), store_.dim, store_.stride, s->scores.data());
-    for (size_t i = 0; i < s->at.size(); i++) {
-      uint32_t slot = s->at[i];
-      if (top && s->scores[i] >= top->bar() && (*allowed)(slot)) top->offer(s->scores[i], store_.ids[slot]);
-      pool_offer(s, limit, s->scores[i], slot, &next);
-    }
-    while (next < s->pool.size() && s->pool[next].slot & kExpanded) next++;
-    if (next == s->pool.size()) return;
-    uint32_t node = s->pool[next].slot;
-    s->pool[next].slot |= kExpanded;
-    if (next + 1 < s->pool.size())
-      __builtin_prefetch(links.data() + uint64_t(s->pool[next + 1].slot & ~kExpanded) * width);
-    s->at.clear();
-    const uint32_t* l = links.data() + uint64_t(node) * width;
-    for (uint32_t i = 0; i < width && l[i] != kNone; i++) {
-      if (!s->visited.add(l[i])) continue;
-      s->at.push_back(l[i]);
-      const char* row = reinterpret_cast<const char*>(store_.row(l[i]));
-      for (uint32_t b = 0; b < std::min(store_.stride * 4, 512u); b += 64) __builtin_prefetch(row + b);
-    }
-  }
+    for (uint32_t slot : *pivots) w->at[w->n_at++] = slot;
+  w->n_at = w->visited.add(w->at.data(), w->n_at);
 }
 
-// Keeps a candidate when it is nearer to the node than to everything kept before. `from` is best first; its scores are
-// those to the node. Slots already in `out` are kept but not counted as rivals.
-void Graph::choose(std::span<const Candidate> from, bool l2, uint32_t limit, uint32_t* out, uint32_t* n) const {
-  auto score = score_at(store_, l2);
+void Graph::settle(const Allowed* allowed, TopK* found, Walk* w) const {
+  store_.codes->score(w->query, w->l2, w->at.data(), w->n_at, w->dots.data(), w->scores.data());
+  if (found)
+    for (uint32_t i = 0; i < w->n_at; i++)
+      if (w->scores[i] >= found->bar() && (*allowed)(w->at[i])) found->offer(w->scores[i], w->at[i]);
+  for (uint32_t i = 0; i < w->n_at; i++) w->offer(w->scores[i], w->at[i]);
+  while (w->next < w->n_pool && w->pool[w->next].slot & kExpanded) w->next++;
+  if (w->next < w->n_pool) prefetch_links(w->pool[w->next].slot);
+}
+
+bool Graph::expand(Walk* w) const {
+  if (w->next >= std::min(w->n_pool, w->effort)) return false;
+  const uint32_t node = w->pool[w->next].slot;
+  w->pool[w->next].slot |= kExpanded;
+  const uint32_t* l = links.data() + uint64_t(node) * width;
+  uint32_t n = 0;
+  for (; n < width && l[n] != kNone; n++) w->at[n] = l[n];
+  w->n_at = w->visited.add(w->at.data(), n);
+  for (uint32_t i = 0; i < w->n_at; i++) store_.codes->prefetch(w->at[i]);
+  if (w->next + 1 < w->n_pool) prefetch_links(w->pool[w->next + 1].slot & ~kExpanded);
+  return true;
+}
+
+void Graph::run(bool l2, uint32_t most, Walk* w) const {
+  start(l2, most, 0, w);
+  do settle(nullptr, nullptr, w);
+  while (expand(w));
+}
+
+// Keeps a candidate when it is nearer to the node than to everything kept before. w->candidates are best first; their
+// scores are those to the node. Slots already in `out` are kept but not counted as rivals.
+void Graph::choose(bool l2, uint32_t limit, Worker* w, uint32_t* out, uint32_t* n) const {
   uint32_t first = *n;
   float rival[8];
+  int32_t dots[8];
   uint32_t kept[256];  // the rivals: chosen in this round, and members of `out` met in it
   uint32_t k = 0;
-  for (const Candidate& c : from) {
+  for (const Candidate& c : w->candidates) {
     if (*n == limit) return;
     bool hidden = false;
+    store_.codes->prepare(c.slot, &w->rival);
     for (uint32_t i = 0; i < k && !hidden; i += 8) {
       uint32_t m = std::min(8u, k - i);
-      score(store_.row(c.slot), store_.rows.data(), kept + i, m, store_.dim, store_.stride, rival);
+      store_.codes->score(w->rival, l2, kept + i, m, dots, rival);
       for (uint32_t j = 0; j < m; j++) hidden |= rival[j] >= c.score;
     }
     if (hidden) continue;
@@ -117,33 +110,37 @@ void Graph::choose(std::span<const Candidate> from, bool l2, uint32_t limit, uin
 // Chooses `node`'s links among w->ids.
 void Graph::choose_among(uint32_t node, Worker* w, uint32_t* out) const {
   uint32_t n = 0;
-  w->scores.resize(w->ids.size());
+  Walk& walk = w->walk;
+  walk.scores.resize(std::max(walk.scores.size(), w->ids.size()));
+  walk.dots.resize(std::max(walk.dots.size(), w->ids.size()));
+  store_.codes->prepare(store_.row(node), &walk.query);
   for (int round = store_.metric == GYR_METRIC_IP ? 0 : 1; round < 2; round++) {
     bool l2 = round == 1 && store_.metric != GYR_METRIC_COSINE;
-    score_at(store_, l2)(store_.row(node), store_.rows.data(), w->ids.data(), w->ids.size(), store_.dim, store_.stride,
-                         w->scores.data());
+    store_.codes->score(walk.query, l2, w->ids.data(), w->ids.size(), walk.dots.data(), walk.scores.data());
     w->candidates.clear();
-    for (size_t i = 0; i < w->ids.size(); i++) w->candidates.push_back({w->scores[i], w->ids[i]});
+    for (size_t i = 0; i < w->ids.size(); i++) w->candidates.push_back({walk.scores[i], w->ids[i]});
     std::sort(w->candidates.begin(), w->candidates.end(), before);
-    choose(w->candidates, l2, round == 0 ? width / 2 : width, out, &n);
+    choose(l2, round == 0 ? width / 2 : width, w, out, &n);
   }
   std::fill(out + n, out + width, kNone);
 }
 
 void Graph::find_neighbours(uint32_t node, Worker* w, uint32_t* out) const {
   uint32_t n = 0;
+  store_.codes->prepare(store_.row(node), &w->walk.query);
   for (int round = store_.metric == GYR_METRIC_IP ? 0 : 1; round < 2; round++) {
     bool l2 = round == 1 && store_.metric != GYR_METRIC_COSINE;
-    walk(store_.row(node), l2, effort, nullptr, nullptr, &w->walk);
+    run(l2, effort, &w->walk);
     w->candidates.clear();
     for (bool alive : {true, false}) {  // dead neighbours only when there are no others
       if (!w->candidates.empty()) break;
-      for (const Candidate& c : w->walk.pool) {
-        uint32_t slot = c.slot & ~kExpanded;
+      for (uint32_t p = 0; p < w->walk.n_pool; p++) {
+        const Candidate& c = w->walk.pool[p];
+        const uint32_t slot = c.slot & ~kExpanded;
         if (slot != node && (!alive || store_.is_alive(slot))) w->candidates.push_back({c.score, slot});
       }
     }
-    choose(w->candidates, l2, round == 0 ? width / 2 : width, out, &n);
+    choose(l2, round == 0 ? width / 2 : width, w, out, &n);
   }
   std::fill(out + n, out + width, kNone);
 }
@@ -188,12 +185,11 @@ void Graph::prepare(size_t group, uint32_t workers) {
     size_t most = std::max<size_t>({effort, width + group + rows, kPivots});
     w.candidates.reserve(most);
     w.ids.reserve(most);
-    w.scores.reserve(most);
-    if (i >= group) continue;  // walks no more than there are nodes to insert
-    w.walk.pool.reserve(effort);
-    w.walk.at.reserve(std::max(width, kPivots * 2));
-    w.walk.scores.reserve(std::max(width, kPivots * 2));
-    w.walk.visited.reset(store_);
+    w.rival.reserve(store_.dim);
+    w.walk.query.reserve(store_.dim);
+    w.walk.scores.resize(std::max(w.walk.scores.size(), most));
+    w.walk.dots.resize(std::max(w.walk.dots.size(), most));
+    if (i < group) w.walk.reserve(store_, effort, at_once());  // walks no more than there are nodes to insert
   }
 }
 

@@ -12,35 +12,26 @@
 #include <span>
 
 #include "exec/runtime.h"
-#include "index/scan.h"
+#include "index/walk.h"
 
 namespace gyr::index {
 
-struct Candidate {
-  float score;
-  uint32_t slot;  // top bit: expanded
-};
-
-// Reusable memory of one walk.
-struct WalkScratch {
-  explicit WalkScratch(std::pmr::memory_resource* m)
-      : visited(m), pool(Aligned<Candidate>(m)), at(Aligned<uint32_t>(m)), scores(Aligned<float>(m)) {}
-  Marks visited;
-  Array<Candidate> pool;  // best first
-  Array<uint32_t> at;
-  Array<float> scores;
-};
-
 class Graph {
  public:
-  static constexpr uint32_t kPivots = 256;
+  static constexpr uint32_t kPivots = 64, kMostPivots = 256;  // of each kind: made; of a file
   Graph(std::pmr::memory_resource* memory, const Store& store, uint32_t width, uint32_t effort, uint64_t seed);
 
   void reserve(uint64_t slots) { grow(&links, slots * width); }
 
-  // Walks from the pivots with a pool of `effort` candidates, offering every allowed slot to `top` (null: the caller
-  // takes the pool). Scores by minus the squared distance when `l2`.
-  void walk(const float* query, bool l2, uint32_t effort, const Allowed* allowed, TopK* top, WalkScratch* s) const;
+  // A walk that expands the `effort` best candidates and keeps `kept`, or as many, by the scores of codes; the walk's
+  // query is set. start() enters through the
+  // pivots; then settle() and expand() take turns until expand() finds nothing more. Each asks for the memory that the
+  // next one needs, so that several walks may fill each other's waiting.
+  void start(bool l2, uint32_t effort, uint32_t kept, Walk* walk) const;
+  // Offers every allowed slot that was reached to `found`, by number. Null: the caller takes the pool.
+  void settle(const Allowed* allowed, TopK* found, Walk* walk) const;
+  bool expand(Walk* walk) const;
+  void run(bool l2, uint32_t effort, Walk* walk) const;
 
   // Inserts a group of slots: prepare() makes all memory ready for its size, detach() forgets its old links once its
   // rows are in the store, compute() finds the new ones (parallel, beside readers), apply() writes them.
@@ -67,14 +58,18 @@ class Graph {
   };
   struct Worker {
     explicit Worker(std::pmr::memory_resource* m)
-        : walk(m), candidates(Aligned<Candidate>(m)), scores(Aligned<float>(m)), ids(Aligned<uint32_t>(m)) {}
-    WalkScratch walk;
+        : walk(m), rival(m), candidates(Aligned<Candidate>(m)), ids(Aligned<uint32_t>(m)) {}
+    Walk walk;
+    CodeQuery rival;
     Array<Candidate> candidates;
-    Array<float> scores;
     Array<uint32_t> ids;
   };
-  void pool_offer(WalkScratch* s, uint32_t limit, float score, uint32_t slot, size_t* next) const;
-  void choose(std::span<const Candidate> from, bool l2, uint32_t limit, uint32_t* out, uint32_t* n) const;
+  [[gnu::always_inline]] void prefetch_links(uint32_t slot) const {
+    const char* l = reinterpret_cast<const char*>(links.data() + uint64_t(slot) * width);
+    for (uint32_t b = 0; b < width * 4; b += 64) __builtin_prefetch(l + b);
+  }
+  uint32_t at_once() const { return std::max(width, kMostPivots * 2); }
+  void choose(bool l2, uint32_t limit, Worker* w, uint32_t* out, uint32_t* n) const;
   void choose_among(uint32_t node, Worker* w, uint32_t* out) const;
   void find_neighbours(uint32_t node, Worker* w, uint32_t* out) const;
   void edit_target(size_t first, size_t last, Worker* w, uint32_t* out) const;

@@ -33,6 +33,12 @@ class TopK {
     hits_.push_back({score, id});
     if (hits_.size() == 2 * size_t(k_) + kSlack) shrink();
   }
+  // Of the k best, in any order.
+  template <class Use>
+  void each(Use&& use) {
+    shrink();
+    for (const Hit& hit : hits_) use(hit);
+  }
   uint32_t size() const { return uint32_t(std::min<size_t>(hits_.size(), k_)); }
   // Sorts and writes the hits; the rest becomes id -1, score NaN.
   void finish(int64_t* ids, float* scores, uint32_t* count);

@@ -12,6 +12,10 @@ namespace {
 // A walk scores some 16 rows per pool entry, each about three times the price of a row met in order: below this many
 // rows per pool entry a scan is the faster way, and exact besides.
 constexpr uint64_t kScanPerCandidate = 48;
+constexpr uint64_t kAtOnce = 16;  // queries under one hold of the gate
+
+// How many of the best by codes are scored by their vectors.
+uint64_t reranked(uint32_t k) { return k + std::max(k / 2, 10u); }
 
 }  // namespace
 
@@ -23,75 +27,132 @@ Status VectorIndex::check_queries(const Query& q) const {
 
 // All of them before the first answer is written, so that a refused call leaves the caller's arrays alone.
 Status VectorIndex::check_vectors(const Query& q, SearchScratch* s) const {
-  s->query.resize(store_.stride);
-  for (uint64_t i = 0; i < q.n && q.n > 1; i++) {
+  Array<float>& row = s->lanes[0]->query;
+  row.resize(store_.stride);
+  for (uint64_t i = 0; i < q.n; i++) {
     const float* given = q.queries + i * store_.dim;
-    if (!store_.prepare(given, s->query.data())) return store_.refuse(given, "queries", i);
+    if (!store_.prepare(given, row.data())) return store_.refuse(given, "queries", i);
   }
   return {};
 }
 
-Status VectorIndex::search_one(const Query& q, uint64_t number, SearchScratch* s, gyr_task* task, int64_t* out_ids,
-                               float* out_scores, uint32_t* out_count) const {
-  s->query.resize(store_.stride);
-  const float* given = q.queries + number * store_.dim;
-  if (!store_.prepare(given, s->query.data())) return store_.refuse(given, "queries", number);
-  s->top.reset(q.k);
-
-  std::shared_lock shared(gate_);
-  Allowed allowed{&store_, q.filter, q.filter_bits};
-  uint64_t eligible = allowed.count(), hidden = 0;
+// Scans, or starts a walk. Under the gate.
+Status VectorIndex::begin(const Query& q, uint64_t number, Lane* lane, gyr_task* task, bool* walks) const {
+  *walks = false;
+  lane->number = number;
+  lane->query.resize(store_.stride);
+  store_.prepare(q.queries + number * store_.dim, lane->query.data());
+  lane->top.reset(q.k);
+  lane->allowed = {&store_, q.filter, q.filter_bits};
+  uint64_t eligible = lane->allowed.count(), hidden = 0;
   if (q.excluded_offsets && q.excluded_offsets[number] < q.excluded_offsets[number + 1]) {
-    s->excluded.reset(store_);
+    lane->excluded.reset(store_);
     for (int64_t i = q.excluded_offsets[number]; i < q.excluded_offsets[number + 1]; i++) {
       uint32_t slot = store_.map.find(q.excluded[i]);
-      if (slot != kNone && s->excluded.add(slot)) hidden += allowed.unfiltered(slot);
+      if (slot != kNone && lane->excluded.add(slot)) hidden += lane->allowed.unfiltered(slot);
     }
-    allowed.excluded = &s->excluded;
+    lane->allowed.excluded = &lane->excluded;
   }
-  uint64_t wanted = std::min<uint64_t>(q.k, eligible - hidden);
-  if (wanted == 0) {
-    s->top.finish(out_ids, out_scores, out_count);
-    return {};
-  }
+  lane->wanted = std::min<uint64_t>(q.k, eligible - hidden);
+  if (lane->wanted == 0) return {};
   // The pool grows with what it will hold in vain: slots that may not be returned.
   uint64_t effort = std::max<uint64_t>(q.k, q.effort ? q.effort : std::max<uint64_t>(2 * uint64_t(q.k), 64));
   effort = effort * store_.slots() / eligible + hidden;
-  if (!graph_ || q.exact || eligible <= kScanPerCandidate * effort) {
-    GYR_TRY(scan(store_, s->query.data(), allowed, &s->top, task));
-  } else {
-    graph_->walk(s->query.data(), store_.metric == GYR_METRIC_L2, uint32_t(effort), &allowed, &s->top, &s->walk);
-    if (s->top.size() < wanted) {
-      s->top.reset(q.k);
-      GYR_TRY(scan(store_, s->query.data(), allowed, &s->top, task));
+  if (!graph_ || q.exact || eligible <= kScanPerCandidate * effort)
+    return scan(store_, lane->query.data(), lane->allowed, &lane->top, task);
+  *walks = true;
+  lane->restricted = q.filter || hidden > 0;
+  if (lane->restricted) lane->found.reset(uint32_t(reranked(q.k)));
+  store_.codes->prepare(lane->query.data(), &lane->walk.query);
+  const uint32_t kept = lane->restricted ? 0 : uint32_t(reranked(q.k) * store_.slots() / eligible);
+  graph_->start(store_.metric == GYR_METRIC_L2, uint32_t(effort), kept, &lane->walk);
+  return {};
+}
+
+// The best by codes, scored by their vectors.
+void VectorIndex::rerank(const Query& q, Lane* lane) const {
+  lane->reranked.clear();
+  const Walk& walk = lane->walk;
+  if (lane->restricted) lane->found.each([&](const Hit& hit) { lane->reranked.push_back(uint32_t(hit.id)); });
+  for (uint32_t i = 0; !lane->restricted && i < walk.n_pool && lane->reranked.size() < reranked(q.k); i++) {
+    const uint32_t slot = walk.pool[i].slot & ~Candidate::kExpanded;
+    if (store_.is_alive(slot)) lane->reranked.push_back(slot);
+  }
+  lane->scores.resize(std::max<size_t>(lane->scores.size(), reranked(q.k)));
+  const auto score_at = store_.metric == GYR_METRIC_L2 ? store_.ops->l2_rows_at : store_.ops->dot_rows_at;
+  score_at(lane->query.data(), store_.rows.data(), lane->reranked.data(), lane->reranked.size(), store_.dim,
+           store_.stride, lane->scores.data());
+  for (size_t i = 0; i < lane->reranked.size(); i++) lane->top.offer(lane->scores[i], store_.ids[lane->reranked[i]]);
+}
+
+Status VectorIndex::finish(const Query& q, Lane* lane, gyr_task* task, bool walked, const Out& out) const {
+  if (walked) {
+    rerank(q, lane);
+    if (lane->top.size() < lane->wanted) {
+      lane->top.reset(q.k);
+      GYR_TRY(scan(store_, lane->query.data(), lane->allowed, &lane->top, task));
     }
   }
-  s->top.finish(out_ids, out_scores, out_count);
+  lane->top.finish(out.ids + lane->number * q.k, out.scores + lane->number * q.k, out.counts + lane->number);
+  return {};
+}
+
+// Queries [begin, end), several at a time: while one waits for memory, the others go on.
+Status VectorIndex::search_some(const Query& q, uint64_t begin, uint64_t end, SearchScratch* s, gyr_task* task,
+                                const Out& out) const {
+  GYR_TRY(check(task));
+  Lane* walking[SearchScratch::kLanes];
+  uint32_t n = 0;
+  std::shared_lock shared(gate_);
+  Lane* idle[SearchScratch::kLanes];
+  uint32_t n_idle = 0;
+  for (auto& lane : s->lanes) idle[n_idle++] = &*lane;
+  for (uint64_t next = begin; next < end || n > 0;) {
+    while (next < end && n_idle > 0) {
+      Lane* lane = idle[--n_idle];
+      bool walks = false;
+      GYR_TRY(this->begin(q, next++, lane, task, &walks));
+      if (walks) {
+        walking[n++] = lane;
+        continue;
+      }
+      GYR_TRY(finish(q, lane, task, false, out));
+      idle[n_idle++] = lane;
+    }
+    for (uint32_t i = 0; i < n; i++)
+      graph_->settle(&walking[i]->allowed, walking[i]->restricted ? &walking[i]->found : nullptr, &walking[i]->walk);
+    for (uint32_t i = 0; i < n;) {
+      if (graph_->expand(&walking[i]->walk)) {
+        i++;
+        continue;
+      }
+      GYR_TRY(finish(q, walking[i], task, true, out));
+      idle[n_idle++] = walking[i];
+      walking[i] = walking[--n];
+    }
+  }
   return {};
 }
 
 Status VectorIndex::search(const Query& q, Scratch* scratch, gyr_task* task, int64_t* out_ids, float* out_scores,
                            uint32_t* out_counts) const {
   GYR_TRY(check_queries(q));
+  const Out out{out_ids, out_scores, out_counts};
   std::unique_ptr<SearchScratch> own;
   if (!scratch) own = borrow();
   auto* s = scratch ? static_cast<SearchScratch*>(scratch) : own.get();
   GYR_TRY(check_vectors(q, s));
-  if (!scratch && q.n > 1) {
+  if (!scratch && q.n > kAtOnce) {
     give_back(std::move(own));
-    return search_many(q, task, out_ids, out_scores, out_counts);
+    return search_many(q, task, out);
   }
-  for (uint64_t i = 0; i < q.n; i++) {
-    GYR_TRY(check(task));
-    GYR_TRY(search_one(q, i, s, task, out_ids + i * q.k, out_scores + i * q.k, out_counts + i));
-  }
+  for (uint64_t i = 0; i < q.n; i += kAtOnce) GYR_TRY(search_some(q, i, std::min(i + kAtOnce, q.n), s, task, out));
   if (own) give_back(std::move(own));
   return {};
 }
 
-Status VectorIndex::search_many(const Query& q, gyr_task* task, int64_t* out_ids, float* out_scores,
-                                uint32_t* out_counts) const {
-  const uint64_t per_item = knobs::capacity(16);
+Status VectorIndex::search_many(const Query& q, gyr_task* task, const Out& out) const {
+  const uint64_t per_item = knobs::capacity(kAtOnce);
   std::mutex mutex;
   Status failure;
   std::exception_ptr thrown;
@@ -100,9 +161,7 @@ Status VectorIndex::search_many(const Query& q, gyr_task* task, int64_t* out_ids
     if (stop.load(std::memory_order_relaxed)) return;
     try {
       auto s = borrow();
-      Status status = check(task);
-      for (uint64_t i = chunk * per_item; status.ok() && i < std::min(q.n, (chunk + 1) * per_item); i++)
-        status = search_one(q, i, s.get(), task, out_ids + i * q.k, out_scores + i * q.k, out_counts + i);
+      Status status = search_some(q, chunk * per_item, std::min(q.n, (chunk + 1) * per_item), s.get(), task, out);
       give_back(std::move(s));
       if (status.ok()) return;
       std::lock_guard lock(mutex);

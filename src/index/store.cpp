@@ -51,7 +51,7 @@ void IdMap::erase(int64_t id) {
   slots_[hole] = kNone;
 }
 
-Store::Store(std::pmr::memory_resource* memory, uint32_t dim, gyr_metric metric)
+Store::Store(std::pmr::memory_resource* memory, uint32_t dim, gyr_metric metric, bool with_codes)
     : dim(dim),
       stride(uint32_t(align_up(dim, 16))),
       metric(metric),
@@ -60,7 +60,9 @@ Store::Store(std::pmr::memory_resource* memory, uint32_t dim, gyr_metric metric)
       ids(Aligned<int64_t>(memory)),
       alive(Aligned<uint64_t>(memory)),
       free_slots(Aligned<uint32_t>(memory)),
-      map(memory) {}
+      map(memory) {
+  if (with_codes) codes.emplace(memory, dim, ops);
+}
 
 void Store::reserve(uint64_t more) {
   uint64_t total = ids.size() + more;
@@ -69,10 +71,12 @@ void Store::reserve(uint64_t more) {
   grow(&free_slots, total);
   grow(&ids, total);
   grow(&rows, total * stride);
+  if (codes) codes->reserve(total);
 }
 
 void Store::write_row(uint32_t slot, const float* prepared) {
   std::copy_n(prepared, stride, rows.data() + uint64_t(slot) * stride);
+  if (codes) codes->write(slot, prepared);
 }
 
 uint32_t Store::take_slot() {
@@ -85,6 +89,7 @@ uint32_t Store::take_slot() {
   uint32_t slot = slots();
   ids.push_back(0);
   rows.resize(rows.size() + stride);
+  if (codes) codes->resize(uint64_t(slot) + 1);
   if (slot % 64 == 0) alive.push_back(0);
   return slot;
 }
@@ -137,7 +142,8 @@ Status Store::refuse(const float* vector, const char* what, uint64_t number) con
 }
 
 uint64_t Store::bytes() const {
-  return rows.capacity() * 4 + ids.capacity() * 8 + alive.capacity() * 8 + free_slots.capacity() * 4 + map.bytes();
+  return rows.capacity() * 4 + ids.capacity() * 8 + alive.capacity() * 8 + free_slots.capacity() * 4 + map.bytes() +
+         (codes ? codes->bytes() : 0);
 }
 
 }  // namespace gyr::index

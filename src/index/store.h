@@ -5,41 +5,16 @@
 
 #include <bit>
 #include <cstdint>
-#include <memory_resource>
-#include <vector>
+#include <optional>
 
 #include "base/error.h"
-#include "kernels/kernels.h"
+#include "index/codes.h"
 
 namespace gyr::index {
-
-// Bulk memory of the runtime, 64-byte aligned.
-template <class T>
-struct Aligned {
-  using value_type = T;
-  std::pmr::memory_resource* memory;
-  explicit Aligned(std::pmr::memory_resource* m) : memory(m) {}
-  template <class U>
-  Aligned(const Aligned<U>& other) : memory(other.memory) {}  // NOLINT(google-explicit-constructor)
-  T* allocate(size_t n) {
-    if (n > SIZE_MAX / 2 / sizeof(T)) throw std::bad_alloc();
-    return static_cast<T*>(memory->allocate(n * sizeof(T), 64));
-  }
-  void deallocate(T* p, size_t n) { memory->deallocate(p, n * sizeof(T), 64); }
-  bool operator==(const Aligned& other) const { return memory == other.memory; }
-};
-template <class T>
-using Array = std::vector<T, Aligned<T>>;
 
 constexpr uint32_t kNone = UINT32_MAX;
 constexpr uint32_t kMaxSlots = 1u << 31;  // the search pool keeps a flag in a slot's top bit
 constexpr double kMaxSquaredNorm = 1e36;  // above it float scores could overflow to NaN
-
-// Makes room for `size` elements, growing geometrically.
-template <class T>
-void grow(Array<T>* a, uint64_t size) {
-  if (size > a->capacity()) a->reserve(std::max<uint64_t>(size, a->capacity() + a->capacity() / 2));
-}
 
 // Open addressing with linear probing and backward-shift deletion; insertion after reserve() cannot fail.
 class IdMap {
@@ -60,7 +35,8 @@ class IdMap {
 
 class Store {
  public:
-  Store(std::pmr::memory_resource* memory, uint32_t dim, gyr_metric metric);
+  // with_codes: for a graph.
+  Store(std::pmr::memory_resource* memory, uint32_t dim, gyr_metric metric, bool with_codes);
 
   // Room for `more` new slots beyond the free ones; the only function that allocates, and it changes nothing else.
   void reserve(uint64_t more);
@@ -85,6 +61,7 @@ class Store {
   const kernels::Ops* ops;
   uint64_t count = 0;
   Array<float> rows;
+  std::optional<Codes> codes;
   Array<int64_t> ids;
   Array<uint64_t> alive;
   Array<uint32_t> free_slots;  // min-heap

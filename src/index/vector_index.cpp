@@ -40,7 +40,7 @@ Status complete_options(gyr_index_options* o) {
 VectorIndex::VectorIndex(std::shared_ptr<Runtime> runtime, const gyr_index_options& options)
     : runtime_(std::move(runtime)),
       options_(options),
-      store_(runtime_->memory(), options.dim, options.metric),
+      store_(runtime_->memory(), options.dim, options.metric, options.kind == GYR_INDEX_GRAPH),
       staged_(Aligned<float>(runtime_->memory())),
       group_(Aligned<uint32_t>(runtime_->memory())) {
   if (options_.kind == GYR_INDEX_GRAPH)
@@ -97,6 +97,8 @@ void VectorIndex::insert_group(const int64_t* ids, const float* vectors, uint32_
     store_.prepare(vectors + uint64_t(i) * store_.dim, staged_.data() + uint64_t(i) * store_.stride);
   {
     std::unique_lock exclusive(gate_);
+    if (graph_ && store_.codes->outgrown(store_.slots()))
+      store_.codes->recentre(store_.rows.data(), store_.stride, store_.slots());
     for (uint32_t i = 0; i < n; i++) {
       uint32_t old = store_.map.find(ids[i]);
       group_[i] = old == kNone ? store_.take_slot() : old;

@@ -35,18 +35,36 @@ class Gate {
   std::atomic<int> waiting_{0};
 };
 
-struct SearchScratch final : Index::Scratch {
-  explicit SearchScratch(std::shared_ptr<Runtime> r)
-      : runtime(std::move(r)),
-        query(Aligned<float>(runtime->memory())),
-        top(runtime->memory()),
-        excluded(runtime->memory()),
-        walk(runtime->memory()) {}
-  std::shared_ptr<Runtime> runtime;
+// One query under way.
+struct Lane {
+  explicit Lane(std::pmr::memory_resource* m)
+      : query(Aligned<float>(m)),
+        excluded(m),
+        walk(m),
+        found(m),
+        top(m),
+        reranked(Aligned<uint32_t>(m)),
+        scores(Aligned<float>(m)) {}
   Array<float> query;
-  TopK top;
   Marks excluded;
-  WalkScratch walk;
+  Allowed allowed{};
+  Walk walk;
+  bool restricted = false;  // some slots that are alive may not be returned
+  TopK found;               // then: the best by codes that may; ids are slots
+  TopK top;
+  Array<uint32_t> reranked;
+  Array<float> scores;
+  uint64_t number = 0, wanted = 0;
+};
+
+struct SearchScratch final : Index::Scratch {
+  // Walks that fill each other's waiting for memory; one alone when there is one query.
+  static constexpr uint32_t kLanes = 4;
+  explicit SearchScratch(std::shared_ptr<Runtime> r) : runtime(std::move(r)) {
+    for (auto& lane : lanes) lane.emplace(runtime->memory());
+  }
+  std::shared_ptr<Runtime> runtime;
+  std::optional<Lane> lanes[kLanes];
 };
 
 class VectorIndex final : public Index {
@@ -68,11 +86,18 @@ class VectorIndex final : public Index {
   Status check_batch(const int64_t* ids, const float* vectors, uint64_t n) const;
   void insert_group(const int64_t* ids, const float* vectors, uint32_t n);
   Status check_queries(const Query& query) const;
+  struct Out {
+    int64_t* ids;
+    float* scores;
+    uint32_t* counts;
+  };
   Status check_vectors(const Query& q, SearchScratch* s) const;
-  Status search_one(const Query& query, uint64_t number, SearchScratch* s, gyr_task* task, int64_t* out_ids,
-                    float* out_scores, uint32_t* out_count) const;
-  Status search_many(const Query& query, gyr_task* task, int64_t* out_ids, float* out_scores,
-                     uint32_t* out_counts) const;
+  Status search_some(const Query& q, uint64_t begin, uint64_t end, SearchScratch* s, gyr_task* task,
+                     const Out& out) const;
+  Status begin(const Query& q, uint64_t number, Lane* lane, gyr_task* task, bool* walks) const;
+  Status finish(const Query& q, Lane* lane, gyr_task* task, bool walked, const Out& out) const;
+  void rerank(const Query& q, Lane* lane) const;
+  Status search_many(const Query& q, gyr_task* task, const Out& out) const;
   std::unique_ptr<SearchScratch> borrow() const;
   void give_back(std::unique_ptr<SearchScratch> s) const;
 

@@ -1,7 +1,5 @@
 #include "store/arena.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <bit>
 #include <new>
@@ -9,6 +7,7 @@
 #include "base/error.h"
 #include "base/knobs.h"
 #include "base/math.h"
+#include "exec/huge_pages.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -22,18 +21,12 @@
 namespace gyr {
 namespace {
 
-constexpr uint64_t kHuge = uint64_t(2) << 20, kPage = 4096, kLine = 64;
+constexpr uint64_t kPage = 4096, kLine = 64;
 constexpr uint64_t kSmallestChunk = 4096;
 constexpr uint64_t kSpareShare = 64;  // a chunk is this part of what there is already
 constexpr uint64_t kRunShare = 2048, kLongestRun = 65536;
 
 }  // namespace
-
-void advise_huge(void* p, uint64_t bytes) {
-  auto begin = align_up(reinterpret_cast<uintptr_t>(p), kHuge),
-       end = (reinterpret_cast<uintptr_t>(p) + bytes) & ~(kHuge - 1);
-  if (begin < end && knobs::mapping()) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
-}
 
 RowArena::RowArena(std::pmr::memory_resource* memory, uint64_t block_bytes)
     : memory_(memory),
@@ -157,9 +150,9 @@ void RowArena::cut_run(Blocks* blocks, uint64_t size) {
 void RowArena::add_chunk(uint64_t need) {
   const uint64_t smallest = need + first_block_;
   uint64_t want = std::max({smallest, knobs::capacity(kSmallestChunk), bytes() / kSpareShare});
-  if (bytes() >= 8 * kHuge) want = align_up(want, kHuge);
+  if (bytes() >= 8 * kHugePage) want = align_up(want, kHugePage);
   for (;;) {
-    uint64_t align = want % kHuge == 0 ? kHuge : kLine;
+    uint64_t align = want % kHugePage == 0 ? kHugePage : kLine;
     void* p;
     try {
       p = memory_->allocate(want, align);

@@ -76,7 +76,4 @@ class RowArena {
   Stripe stripes_[kStripes];
 };
 
-// Asks for huge pages under [p, p + bytes); no more than a hint.
-void advise_huge(void* p, uint64_t bytes);
-
 }  // namespace gyr

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "exec/huge_pages.h"
 
 namespace gyr {
 namespace {
@@ -12,7 +13,6 @@ constexpr uint64_t kDoubleBelow = 1024;  // buckets; larger arrays grow by a qua
 constexpr uint64_t kRetiredShare = 50;   // retired rows: this part of the store, or the number below
 constexpr uint64_t kRetiredBytes = uint64_t(4) << 20;
 constexpr int64_t kRetireWaitNs = 1'000'000;
-constexpr uint64_t kHuge = uint64_t(2) << 20;
 
 // Ways in use at most, erased ones included: at least one way stays empty, which ends every probe.
 uint64_t most_used(uint64_t ways) { return ways * 4 / 5; }
@@ -24,7 +24,7 @@ bool before(const StoredRow& a, const StoredRow& b, bool bytes) {
 bool same(const StoredRow& a, const StoredRow& b, bool bytes) {
   return a.hash == b.hash && (bytes ? a.key_text() == b.key_text() : a.word == b.word);
 }
-size_t array_align(uint64_t bytes) { return bytes >= kHuge ? kHuge : alignof(Bucket); }
+size_t array_align(uint64_t bytes) { return huge_align(bytes, alignof(Bucket)); }
 
 }  // namespace
 

@@ -1,0 +1,106 @@
+// Codes: what they say of scores, and that odd data does not spoil what is found by them.
+#include "index/codes.h"
+
+#include "tests/index/fixture.h"
+
+namespace gyr::test {
+namespace {
+
+using index::CodeQuery;
+using index::Codes;
+
+// Vectors far away from the origin, as offsets in all dimensions make them.
+std::vector<float> moved(std::vector<float> v, float by) {
+  for (float& x : v) x += by;
+  return v;
+}
+
+TEST(Codes, ScoresAreNearThoseOfTheVectors) {
+  constexpr uint64_t kN = 500;
+  for (uint32_t dim : {1u, 7u, 64u, 100u, 784u}) {
+    for (float offset : {0.0f, 300.0f}) {
+      auto rows = moved(mixture(kN, dim, 1, 0.5), offset), queries = moved(gaussian(20, dim, 2), offset);
+      const auto& ops = kernels::best();
+      Codes codes(std::pmr::get_default_resource(), dim, &ops);
+      codes.resize(kN);
+      codes.recentre(rows.data(), dim, kN);
+      std::vector<uint32_t> at(kN);
+      for (uint32_t i = 0; i < kN; i++) at[i] = uint32_t((i * 7) % kN);
+      std::vector<int32_t> dots(kN);
+      std::vector<float> got(kN);
+      CodeQuery query(std::pmr::get_default_resource());
+      auto length = [&](const float* x) {
+        double sum = 0;
+        for (uint32_t d = 0; d < dim; d++) sum += (x[d] - codes.centre()[d]) * (x[d] - codes.centre()[d]);
+        return std::sqrt(sum);
+      };
+      for (uint32_t q = 0; q < 40; q++) {  // of vectors, and of slots
+        const float* vector = q < 20 ? &queries[q * dim] : &rows[q * dim];
+        q < 20 ? codes.prepare(vector, &query) : codes.prepare(q, &query);
+        for (bool l2 : {false, true}) {
+          codes.score(query, l2, at.data(), kN, dots.data(), got.data());
+          for (uint64_t i = 0; i < kN; i++) {
+            const float* x = &rows[at[i] * dim];
+            const double want = score(l2 ? GYR_METRIC_L2 : GYR_METRIC_IP, vector, x, dim);
+            const double most = 0.03 * length(vector) * length(x) + 1e-5 * std::abs(want) + 1e-4;
+            ASSERT_NEAR(got[i], want, most) << "dim " << dim << ", offset " << offset << ", l2 " << l2;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Codes, ExtremeVectorsHaveFiniteScores) {
+  const std::vector<std::vector<float>> rows = {{0, 0, 0},           {1e18f, 0, 0},   {-1e18f, 1, 0},
+                                                {1e-38f, 1e-40f, 0}, {1, -1, 1e-30f}, {5e17f, -5e17f, 5e17f}};
+  const auto& ops = kernels::best();
+  for (bool centred : {false, true}) {
+    Codes codes(std::pmr::get_default_resource(), 3, &ops);
+    codes.resize(rows.size());
+    std::vector<float> flat;
+    for (auto& r : rows) flat.insert(flat.end(), r.begin(), r.end());
+    for (uint32_t i = 0; i < rows.size(); i++) codes.write(i, rows[i].data());
+    if (centred) codes.recentre(flat.data(), 3, rows.size());
+    CodeQuery query(std::pmr::get_default_resource());
+    const uint32_t at[] = {0, 1, 2, 3, 4, 5};
+    int32_t dots[6];
+    float got[6];
+    for (auto& r : rows)
+      for (bool l2 : {false, true}) {
+        codes.prepare(r.data(), &query);
+        codes.score(query, l2, at, 6, dots, got);
+        for (float s : got) ASSERT_TRUE(std::isfinite(s));
+      }
+  }
+}
+
+double recall_of(gyr_metric metric, const std::vector<float>& data, const std::vector<float>& queries, uint32_t dim) {
+  const uint64_t n = data.size() / dim, n_queries = queries.size() / dim;
+  auto index = make_index(make_runtime(2), dim, metric, GYR_INDEX_GRAPH);
+  std::vector<int64_t> ids(n);
+  for (uint64_t i = 0; i < n; i++) ids[i] = int64_t(i);
+  EXPECT_TRUE(index->upsert(ids.data(), data.data(), n, nullptr).ok());
+  Index::Query q{queries.data(), n_queries, 10};
+  auto got = search(*index, q);
+  q.exact = true;
+  return recall(got, search(*index, q), 10);
+}
+
+// Differences that a code of the whole vector would not see.
+TEST(Codes, AnOffsetInAllDimensionsDoesNotSpoilRecall) {
+  constexpr uint32_t kDim = 32;
+  auto data = moved(mixture(8000, kDim, 1), 1000), queries = moved(mixture(100, kDim, 2), 1000);
+  EXPECT_GE(recall_of(GYR_METRIC_L2, data, queries, kDim), 0.95);
+}
+
+TEST(Codes, AnOutlierDoesNotSpoilRecall) {
+  constexpr uint32_t kDim = 32;
+  auto data = mixture(8000, kDim, 1, 0.3), queries = mixture(100, kDim, 2);
+  for (uint32_t d = 0; d < kDim; d++) data[4000 * kDim + d] = (d % 2 ? 1e7f : -1e7f) / float(d + 1);
+  for (gyr_metric metric : {GYR_METRIC_IP, GYR_METRIC_COSINE, GYR_METRIC_L2})
+    EXPECT_GE(recall_of(metric, data, queries, kDim), 0.95) << metric;
+}
+
+}  // namespace
+}  // namespace gyr::test
