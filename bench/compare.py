@@ -7,8 +7,9 @@ Prints the machine, the commit and the peers' versions, a table, and with --json
 {"area", "case", "metric", "gyr", "peer", "peer_value", "ratio", "better"}; ratio > 1 means gyr is better.
 Areas are modules of bench/areas with a `figures(say)` function; a figure with a `target` prints the smallest ratio that
 is good enough. `cache` and `table` run a C++ program each: build their targets (compare_cache, compare_table) with the
-release preset. Run pipeline with the Python of the virtual environment
+release preset. Run pipeline and index with the Python of the virtual environment
 (build/venv) after quickstart.sh; peers are installed into it when they are missing.
+bench/areas/index.py says what the environment may change about index.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ build="g++ cmake ninja-build pkg-config ccache python3 python3-venv ca-certifica
 redis="libhiredis-dev redis-server"
 test="$redis abigail-tools libomp-14-dev libopenblas0-pthread locales libgtest-dev gcovr clang libclang-rt-14-dev git
   binutils"
-bench="$redis libbenchmark-dev libabsl-dev librocksdb-dev"
+bench="$redis libbenchmark-dev libabsl-dev librocksdb-dev dataset-fashion-mnist"
 case ${1:-} in
   build) wanted=$build ;;
   test) wanted="$build $test" ;;

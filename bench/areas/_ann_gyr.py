@@ -1,0 +1,75 @@
+"""gyr's index as one more variant of the area index, through the Python package."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+
+import numpy as np
+
+from bench.areas._ann_peers import Variant
+
+
+class Gyr(Variant):
+    library, filters = "gyr", True
+
+    def __init__(self):
+        import gyr
+        from gyr._lib import library_path
+
+        self.gyr = gyr
+        pairs = [p.split("=") for p in os.environ.get("GYR_BENCH_GYR", "").split(",") if p]
+        self.options = {name: int(value) if value.isdigit() else value for name, value in pairs}
+        super().__init__("index", os.environ.get("GYR_BENCH_GYR") or "defaults")
+        code = pathlib.Path(library_path).read_bytes()  # another library or other options: another index
+        self.version = f"{gyr.version()} {hashlib.sha256(code).hexdigest()[:12]} {self.parameters}"
+
+    def _made(self, data, first: np.ndarray, threads: int):
+        index = self.gyr.Index(dim=first.shape[1], metric=data.metric, runtime=self.gyr.Runtime(threads=threads),
+                               **self.options)
+        index.upsert(np.arange(len(first)), first)
+        return index
+
+    def build(self, data, threads: int) -> None:
+        self.index = self._made(data, data.base, threads)
+
+    def replace(self, data, threads: int) -> None:
+        """Half of the items held other vectors."""
+        first = data.base.copy()
+        first[data.half] = data.other
+        self.index = self._made(data, first, threads)
+        self.index.delete(data.half)
+        self.index.upsert(data.half, data.base[data.half])
+
+    def save(self, path: pathlib.Path) -> None:
+        self.index.save(path)
+        self.index.close()
+
+    def load(self, path: pathlib.Path, data) -> None:
+        self.path, self.open = path, {}
+
+    def threads(self, n: int) -> None:
+        """A runtime has its threads for life: the index is opened once per number of them."""
+        if n not in self.open:
+            self.open[n] = self.gyr.Index.open(self.path, runtime=self.gyr.Runtime(threads=n))
+        self.index = self.open[n]
+
+    def search(self, queries, k: int, effort, allowed=None):
+        return self.index.search(queries, k, effort=effort, filter=allowed)[0]
+
+    def filter(self, ids, n: int):
+        return self.index.filter(ids)
+
+    def bytes(self) -> int:
+        return self.index.info()["bytes"]
+
+    def bytes_touched(self, work) -> float | None:
+        """What the searches of work() read. None as long as info() has no such counters: `codes_touched`, ever growing,
+        and `code_bytes`, the size of one."""
+        before = self.index.info()
+        work()
+        after = self.index.info()
+        if "codes_touched" not in after or "code_bytes" not in after:
+            return None
+        return (after["codes_touched"] - before["codes_touched"]) * after["code_bytes"]

@@ -1,0 +1,93 @@
+"""Recall against speed: a searcher's sweep over its own effort, and the speed at a wanted recall."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+
+import numpy as np
+
+from bench.areas._ann_data import recall
+
+ROUNDS = 3
+PATIENCE = 15  # seconds after which a pass was too slow to go on to the next effort
+HOPELESS = 0.002  # recall that an effort must add while below .9
+
+
+@dataclasses.dataclass(eq=False)
+class Point:
+    effort: object
+    recall: float
+    seconds: float
+
+
+@dataclasses.dataclass
+class Side:
+    """One variant answering one set of queries."""
+
+    variant: object
+    queries: np.ndarray
+    truth: np.ndarray
+    k: int
+    allowed: object = None
+
+    def once(self, effort, clock=time.process_time) -> tuple[np.ndarray, float]:
+        start = clock()
+        found = self.variant.search(self.queries, self.k, effort, self.allowed)
+        return found, clock() - start
+
+    def recall(self, effort) -> float:
+        return recall(self.once(effort)[0], self.truth)
+
+    def sweep(self, enough: float) -> list[Point]:
+        """One pass per effort, until the recall is enough; the front of what came out, recall ascending."""
+        points: list[Point] = []
+        for effort in self.variant.efforts(self.k):
+            try:
+                found, seconds = self.once(effort)
+            except RuntimeError:  # hnswlib: fewer than k found
+                continue
+            points.append(Point(effort, recall(found, self.truth), max(seconds, 1e-9)))
+            if isinstance(effort, tuple):  # two parameters: no order to stop in
+                continue
+            stuck = len(points) > 2 and max(p.recall for p in points[-2:]) < min(0.9, points[-3].recall + HOPELESS)
+            if points[-1].recall >= enough or seconds > PATIENCE or stuck:
+                break
+        return front(points)
+
+
+def front(points: list[Point]) -> list[Point]:
+    """Without the points that another one beats in recall and time."""
+    kept: list[Point] = []
+    for p in sorted(points, key=lambda p: (p.recall, -p.seconds), reverse=True):
+        if not kept or p.seconds < kept[-1].seconds:
+            kept.append(p)
+    return kept[::-1]
+
+
+def around(points: list[Point], target: float) -> list[Point]:
+    """The two points between which the target lies; one when the first is above it already; none when out of reach."""
+    for i, p in enumerate(points):
+        if p.recall >= target:
+            return points[max(0, i - 1) : i + 1]
+    return []
+
+
+def speed(pair: list[Point], seconds: dict[Point, float], queries: int, target: float) -> float:
+    """Queries per second, log-linear between the points."""
+    last = pair[-1]
+    if len(pair) == 1 or last.recall == pair[0].recall:
+        return queries / seconds[last]
+    share = (target - pair[0].recall) / (last.recall - pair[0].recall)
+    return queries / math.exp((1 - share) * math.log(seconds[pair[0]]) + share * math.log(seconds[last]))
+
+
+def race(work: list[tuple[Side, list[Point]]], clock=time.process_time) -> dict[Point, float]:
+    """Best seconds of each point, the sides taking turns so that a slow spell of the machine hits all of them."""
+    best: dict[Point, float] = {}
+    for _ in range(ROUNDS):
+        for side, points in work:
+            for p in points:
+                best[p] = min(best.get(p, math.inf), side.once(p.effort, clock)[1])
+    return best
