@@ -84,8 +84,11 @@ def fashion_mnist():
         raw = gzip.decompress((FASHION / f"{part}-images-idx3-ubyte.gz").read_bytes())
         return np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 784).astype(np.float32)
 
+    def other(half, rng):  # mirrored
+        return base[half].reshape(-1, 28, 28)[:, :, ::-1].reshape(-1, 784)
+
     base = images("train")
-    return base, images("t10k"), lambda half, rng: base[half].reshape(-1, 28, 28)[:, :, ::-1].reshape(-1, 784)  # mirrored
+    return base, images("t10k"), other
 
 
 def recs(n: int):
@@ -132,7 +135,8 @@ def gowalla_64():
     model = gyr.Trainer(spec, schema).fit(columns).export()
     base = model.encode("item", pa.table({"item": pa.array(np.unique(items), pa.int64())}))
     chosen = np.random.default_rng(20250103).choice(len(histories), 2000, replace=False)
-    queries = model.encode("user", pa.table({"history": pa.array([histories[i] for i in chosen], pa.list_(pa.int64()))}))
+    asking = pa.array([histories[i] for i in chosen], pa.list_(pa.int64()))
+    queries = model.encode("user", pa.table({"history": asking}))
 
     def other(half, rng):  # factors of other items, moved
         moved = base[rng.permutation(half)]

@@ -14,11 +14,11 @@ from bench.areas._peers import need
 
 EF10 = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640, 900, 1280)
 EF100 = (100, 140, 200, 280, 400, 560, 800, 1120, 1600)
-GRAPHS = {"m16": (16, 200), "m32": (32, 400)}  # links per node (twice as many on the base layer), candidates of the build
+GRAPHS = {"m16": (16, 200), "m32": (32, 400)}  # links (twice as many on the base layer), candidates of the build
 
 
 class Variant:
-    """One library with one set of build parameters. `filters`: can search under a filter; `slow`: at that, keep it short."""
+    """One library with one set of build parameters. `filters`: can search under a filter, `slow`: takes long at it."""
 
     library = ""
     filters = slow = False
@@ -105,7 +105,8 @@ class Faiss(Variant):
         if self.kind == "flat":
             return faiss.IndexFlat(d, metric)
         if self.kind == "ivfpq":
-            return faiss.index_factory(d, f"IVF{2 ** round(np.log2(n) / 2)},PQ{d // 8 if d > 128 else d // 2}x4fs,RFlat", metric)
+            lists, parts = 2 ** round(np.log2(n) / 2), d // 8 if d > 128 else d // 2
+            return faiss.index_factory(d, f"IVF{lists},PQ{parts}x4fs,RFlat", metric)
         if self.kind == "sq8":
             index = faiss.IndexHNSWSQ(d, faiss.ScalarQuantizer.QT_8bit, self.m, metric)
         else:
@@ -278,7 +279,8 @@ class Scann(Variant):
 
     def search(self, queries, k: int, effort, allowed=None):
         search = self.index.search_batched if self.count == 1 else self.index.search_batched_parallel
-        return search(queries, k, pre_reorder_num_neighbors=k * effort[1], leaves_to_search=effort[0])[0].astype(np.int64)
+        leaves, factor = effort
+        return search(queries, k, pre_reorder_num_neighbors=k * factor, leaves_to_search=leaves)[0].astype(np.int64)
 
 
 DISTRIBUTIONS = {"hnswlib": ("hnswlib", "hnswlib"), "faiss": ("faiss-cpu", "faiss"), "usearch": ("usearch", "usearch"),
@@ -297,10 +299,11 @@ def versions(say) -> dict[str, str]:
 
 
 def variants() -> list[Variant]:
-    """In the order in which they are measured; GYR_BENCH_PEERS limits them to names that begin with one of its entries."""
+    """In the order in which they are measured; GYR_BENCH_PEERS keeps names that begin with one of its entries."""
     sizes = list(GRAPHS)
     every = [*(Hnswlib(s) for s in sizes), *(Faiss("hnsw", s) for s in sizes), *(Faiss("sq8", s) for s in sizes),
-             Faiss("ivfpq"), Faiss("flat"), *(Usearch(t, s) for t in ("f32", "bf16", "i8") for s in sizes),
+             Faiss("ivfpq"), Faiss("flat"), *(Usearch(t, s) for t in ("f32", "bf16") for s in sizes),
+             Usearch("i8", "m16"),  # finds a tenth to a half of the neighbours under ip and l2: once is enough
              *(Glass(s) for s in sizes), Scann()]
     wanted = [w for w in os.environ.get("GYR_BENCH_PEERS", "").split(",") if w]
     return [v for v in every if not wanted or any(v.name.startswith(w) for w in wanted)]

@@ -1,12 +1,12 @@
 """The vector index beside faiss-cpu, hnswlib, usearch and what else installs, on one core.
 
-Each graph peer is built at M=16/efConstruction=200 and M=32/400 and counts with the better one; every library sweeps its
-own search parameter, all queries in one call, CPU time, interpolated at the recall. gyr and the peer of a line take
+Each graph peer is built at M=16/efConstruction=200 and M=32/400 and counts with the better one; every library sweeps
+its own search parameter, all queries in one call, CPU time, interpolated at the recall. gyr and the peer of a line take
 turns in one process, so gyr's figure differs from line to line by what the machine did meanwhile. What was built is
 kept in build/bench-index and used again. Environment:
 
     GYR_LIBRARY, GYR_BENCH_GYR   the library under test; options of its index, as in degree=32,build_effort=400
-    GYR_BENCH_CASES              parts of case names, comma between them: only those cases (fashion_mnist,gowalla_64_qps)
+    GYR_BENCH_CASES              parts of case names, comma between them: only those (fashion_mnist,gowalla_64_qps)
     GYR_BENCH_PEERS              beginnings of the variants' names: only those (hnswlib,faiss-sq8-m16)
     GYR_BENCH_N                  vectors of recs_1m_64 (recs_N_64 then)
     GYR_BENCH_REBUILD            1 or beginnings of the variants' names: builds them again (gyr,hnswlib-m16)
@@ -129,7 +129,8 @@ class Bench:
         metric = "seconds" if clean else "cpu_seconds"
         self.lines[self.name("build"), variant.name] = (metric, self.gyr_facts[metric], facts[metric], "lower")
         n = len(self.data.base)
-        self.lines[self.name("bytes"), variant.name] = ("bytes per vector", self.gyr.bytes() / n, facts["bytes"] / n, "lower")
+        size = self.gyr.bytes() / n, facts["bytes"] / n
+        self.lines[self.name("bytes"), variant.name] = ("bytes per vector", *size, "lower")
 
     def filter(self, variant) -> None:
         n = 100 if variant.slow else min(1000, len(self.data.queries))  # slow: a Python function per node
@@ -141,16 +142,16 @@ class Bench:
         self.compare("filter1pct_r95", variant, 0.95, *pairs, race(list(zip(sides, pairs))), curves[1], queries=n)
 
     def replace_half(self) -> None:
-        """Half of the items deleted and put in again with other vectors: recall at the effort of a fresh index's .95."""
+        """Half of the items deleted and put in again with other vectors: recall at the effort that gave .95 fresh."""
         case = self.name("replace_half_recall")
         peers = [v for v in _ann_peers.variants() if v.name == "hnswlib-m16" and v.library in self.versions]
         if not wanted(case) or not peers:
             return
         shares = {}
         for v, version in ((self.gyr, self.gyr.version), (peers[0], self.versions["hnswlib"])):
-            if os.environ.get("GYR_BENCH_BUILD") == "0" and v is not self.gyr:
-                if not _ann_store.built(self.data, v, version) or not _ann_store.built(self.data, v, version, "-replaced"):
-                    return self.say(f"{case}: {v.name} is not built, left out")
+            ready = all(_ann_store.built(self.data, v, version, suffix) for suffix in ("", "-replaced"))
+            if os.environ.get("GYR_BENCH_BUILD") == "0" and v is not self.gyr and not ready:
+                return self.say(f"{case}: {v.name} is not built, left out")
             _ann_store.get(self.say, self.data, v, version)
             v.threads(1)
             side = self.side(v, 10)
@@ -169,13 +170,9 @@ class Bench:
         at = around(self.curves.get(10, []), 0.95)
         if not at:
             return
-        took = []
-        for q in self.data.queries[:1000]:
-            start = time.perf_counter_ns()
-            self.gyr.search(q[None], 10, at[-1].effort)
-            took.append((time.perf_counter_ns() - start) / 1000)
+        took = self.gyr.latencies(self.data.queries[:1000], 10, at[-1].effort)
         p50, p99 = np.percentile(took, [50, 99])
-        self.say(f"{self.data.name}: gyr, one query a call from Python, recall {at[-1].recall:.3f}: p50 {p50:.0f} us, "
+        self.say(f"{self.data.name}: gyr, one query a call, recall {at[-1].recall:.3f}: p50 {p50:.0f} us, "
                  f"p99 {p99:.0f} us")
 
     def limit(self) -> None:
@@ -216,8 +213,6 @@ class Bench:
                 shown.append(("best", max(best.values(), key=lambda v: gain[v])))
             for peer, v in shown:
                 metric, mine, theirs, better = lines[v]
-                note = f"{self.data.name}: {case} {peer}: {v}"
-                self.say(note)
                 out.append({"case": case, "metric": metric, "gyr": round(mine, 4), "peer": peer,
                             "peer_value": round(theirs, 4), "better": better, "target": TARGETS.get((case, peer)),
                             "variant": v})
