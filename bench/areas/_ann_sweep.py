@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.areas._ann_data import recall
 
-ROUNDS = 3
+ROUNDS, LONGEST, BUDGET = 3, 9, 10  # rounds at least and at most, seconds after which no further one starts
 PATIENCE = 15  # seconds after which a pass was too slow to go on to the next effort
 HOPELESS = 0.002  # recall that an effort must add while below .9
 
@@ -41,29 +41,36 @@ class Side:
         return recall(self.once(effort)[0], self.truth)
 
     def sweep(self, enough: float) -> list[Point]:
-        """One pass per effort, until the recall is enough; the front of what came out, recall ascending."""
+        """A pass per effort, until the recall is enough; recall ascending."""
         points: list[Point] = []
         for effort in self.variant.efforts(self.k):
+            pair = isinstance(effort, tuple)  # two parameters: no order to stop in, and times decide which pairs count
             try:
-                found, seconds = self.once(effort)
+                passes = [self.once(effort) for _ in range(2 if pair else 1)]
             except RuntimeError:  # hnswlib: fewer than k found
                 continue
-            points.append(Point(effort, recall(found, self.truth), max(seconds, 1e-9)))
-            if isinstance(effort, tuple):  # two parameters: no order to stop in
+            seconds = min(took for _, took in passes)
+            points.append(Point(effort, recall(passes[0][0], self.truth), max(seconds, 1e-9)))
+            if pair:
                 continue
             stuck = len(points) > 2 and max(p.recall for p in points[-2:]) < min(0.9, points[-3].recall + HOPELESS)
             if points[-1].recall >= enough or seconds > PATIENCE or stuck:
                 break
-        return front(points)
+        return front(points) if points and isinstance(points[0].effort, tuple) else climbing(points)
+
+
+def climbing(points: list[Point]) -> list[Point]:
+    """Without the points that find no more than a smaller effort did."""
+    kept: list[Point] = []
+    for p in points:
+        if not kept or p.recall > kept[-1].recall:
+            kept.append(p)
+    return kept
 
 
 def front(points: list[Point]) -> list[Point]:
     """Without the points that another one beats in recall and time."""
-    kept: list[Point] = []
-    for p in sorted(points, key=lambda p: (p.recall, -p.seconds), reverse=True):
-        if not kept or p.seconds < kept[-1].seconds:
-            kept.append(p)
-    return kept[::-1]
+    return climbing(sorted(points, key=lambda p: (p.seconds, -p.recall)))
 
 
 def around(points: list[Point], target: float) -> list[Point]:
@@ -86,8 +93,11 @@ def speed(pair: list[Point], seconds: dict[Point, float], queries: int, target: 
 def race(work: list[tuple[Side, list[Point]]], clock=time.process_time) -> dict[Point, float]:
     """Best seconds of each point, the sides taking turns so that a slow spell of the machine hits all of them."""
     best: dict[Point, float] = {}
-    for _ in range(ROUNDS):
+    start = time.perf_counter()
+    for turn in range(LONGEST):
         for side, points in work:
             for p in points:
                 best[p] = min(best.get(p, math.inf), side.once(p.effort, clock)[1])
+        if turn + 1 >= ROUNDS and time.perf_counter() - start > BUDGET:
+            break
     return best
