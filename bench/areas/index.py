@@ -181,12 +181,13 @@ class Bench:
         case = self.name("limit_r95_k10")
         if not at or not wanted(case):
             return
-        touched = self.gyr.bytes_touched(lambda: self.mine[10].once(at[-1].effort))
+        racer = self.mine[10].racer()
+        touched = self.gyr.bytes_touched(lambda: racer.once(at[-1].effort))
         if touched is None:
             self.say(f"{case}: left out, the engine does not tell how many codes it touches")
             return
         self.library["limit"] = "limit"
-        seconds = race([(self.mine[10], at[-1:])])[at[-1]]
+        seconds = race([(racer, at[-1:])])[at[-1]]
         self.lines[case, "limit"] = ("share of bandwidth", touched / bandwidth() / seconds, 1.0, "higher")
 
     def figures(self) -> list[dict]:
