@@ -12,7 +12,7 @@ from bench.areas._ann_data import recall
 
 ROUNDS, LONGEST, BUDGET = 3, 9, 10  # rounds at least and at most, seconds after which no further one starts
 RACERS = 2500  # queries of a race: the recall comes from all of them, the time from these
-PATIENCE = 15  # seconds after which a pass was too slow to go on to the next effort
+PATIENCE = 30  # seconds of a sweep after which it goes on to no further effort
 HOPELESS = 0.002  # recall that an effort must add while below .9
 
 
@@ -58,7 +58,7 @@ class Side:
             if pair:
                 continue
             stuck = len(points) > 2 and max(p.recall for p in points[-2:]) < min(0.9, points[-3].recall + HOPELESS)
-            if points[-1].recall >= enough or seconds > PATIENCE or stuck:
+            if points[-1].recall >= enough or sum(p.seconds for p in points) > PATIENCE or stuck:
                 break
         return front(points) if points and isinstance(points[0].effort, tuple) else climbing(points)
 

@@ -133,7 +133,7 @@ class Bench:
         self.lines[self.name("bytes"), variant.name] = ("bytes per vector", *size, "lower")
 
     def filter(self, variant) -> None:
-        n = 100 if variant.slow else min(1000, len(self.data.queries))  # slow: a Python function per node
+        n = 100 if variant.slow else min(500, len(self.data.queries))  # slow: a Python function per node
         truth, ids = self.data.filtered_truth(FILTER, 10), self.data.allowed(FILTER)
         sides = [Side(v, self.data.queries[:n], truth[:n], 10, v.filter(ids, len(self.data.base)))
                  for v in (self.gyr, variant)]
