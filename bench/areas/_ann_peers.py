@@ -14,6 +14,7 @@ from bench.areas._peers import need
 
 EF10 = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640, 900, 1280)
 EF100 = (100, 140, 200, 280, 400, 560, 800, 1120, 1600)
+PROBES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 GRAPHS = {"m16": (16, 200), "m32": (32, 400)}  # links (twice as many on the base layer), candidates of the build
 
 
@@ -26,8 +27,9 @@ class Variant:
     def __init__(self, name: str, parameters: str):
         self.name, self.parameters = f"{self.library}-{name}", parameters
 
-    def efforts(self, k: int) -> list:
-        return list(EF10 if k <= 10 else EF100)
+    def ladders(self, k: int) -> list[list]:
+        """Efforts to try, each list from little to much; several where there are two parameters."""
+        return [list(EF10 if k <= 10 else EF100)]
 
     def release(self) -> None:
         """Gives its memory back before the next one is loaded."""
@@ -130,12 +132,12 @@ class Faiss(Variant):
     def threads(self, n: int) -> None:
         need("faiss-cpu", "faiss")[0].omp_set_num_threads(n)
 
-    def efforts(self, k: int) -> list:
+    def ladders(self, k: int) -> list[list]:
         if self.kind == "flat":
-            return [0]
+            return [[0]]
         if self.kind == "ivfpq":
-            return [(probes, factor) for factor in (4, 16) for probes in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)]
-        return super().efforts(k)
+            return [[(probes, factor) for probes in PROBES] for factor in (4, 16)]
+        return super().ladders(k)
 
     def search(self, queries, k: int, effort, allowed=None):
         faiss, _ = need("faiss-cpu", "faiss")
@@ -274,8 +276,8 @@ class Scann(Variant):
     def threads(self, n: int) -> None:
         self.count = n
 
-    def efforts(self, k: int) -> list:
-        return [(leaves, factor) for factor in (5, 20) for leaves in (2, 4, 8, 16, 32, 64, 128, 256, 512)]
+    def ladders(self, k: int) -> list[list]:
+        return [[(leaves, factor) for leaves in PROBES] for factor in (5, 20)]
 
     def search(self, queries, k: int, effort, allowed=None):
         search = self.index.search_batched if self.count == 1 else self.index.search_batched_parallel

@@ -44,23 +44,24 @@ class Side:
     def recall(self, effort) -> float:
         return recall(self.once(effort)[0], self.truth)
 
-    def sweep(self, enough: float) -> list[Point]:
+    def sweep(self, enough: float, patience: float = PATIENCE) -> list[Point]:
         """A pass per effort, until the recall is enough; recall ascending."""
+        ladders = self.variant.ladders(self.k)
+        found = [p for ladder in ladders for p in self.climb(ladder, enough, patience / len(ladders))]
+        return front(found) if len(ladders) > 1 else climbing(found)
+
+    def climb(self, ladder: list, enough: float, patience: float) -> list[Point]:
         points: list[Point] = []
-        for effort in self.variant.efforts(self.k):
-            pair = isinstance(effort, tuple)  # two parameters: no order to stop in, and times decide which pairs count
+        for effort in ladder:
             try:
-                passes = [self.once(effort) for _ in range(2 if pair else 1)]
+                found, seconds = self.once(effort)
             except RuntimeError:  # hnswlib: fewer than k found
                 continue
-            seconds = min(took for _, took in passes)
-            points.append(Point(effort, recall(passes[0][0], self.truth), max(seconds, 1e-9)))
-            if pair:
-                continue
+            points.append(Point(effort, recall(found, self.truth), max(seconds, 1e-9)))
             stuck = len(points) > 2 and max(p.recall for p in points[-2:]) < min(0.9, points[-3].recall + HOPELESS)
-            if points[-1].recall >= enough or sum(p.seconds for p in points) > PATIENCE or stuck:
+            if points[-1].recall >= enough or sum(p.seconds for p in points) > patience or stuck:
                 break
-        return front(points) if points and isinstance(points[0].effort, tuple) else climbing(points)
+        return points
 
 
 def climbing(points: list[Point]) -> list[Point]:
@@ -95,7 +96,7 @@ def speed(pair: list[Point], seconds: dict[Point, float], queries: int, target: 
 
 
 def race(work: list[tuple[Side, list[Point]]], clock=time.process_time) -> dict[Point, float]:
-    """Best seconds of each point for RACERS queries. The sides take turns: a slow spell of the machine hits all of them."""
+    """Best seconds of each point for RACERS queries; the sides take turns, so that a slow spell hits them all."""
     best: dict[Point, float] = {}
     work = [(side.racer(), points) for side, points in work]
     start = time.perf_counter()
@@ -103,6 +104,7 @@ def race(work: list[tuple[Side, list[Point]]], clock=time.process_time) -> dict[
         for side, points in work:
             for p in points:
                 best[p] = min(best.get(p, math.inf), side.once(p.effort, clock)[1])
-        if turn + 1 >= ROUNDS and time.perf_counter() - start > BUDGET:
+        took = time.perf_counter() - start
+        if took > BUDGET and (turn + 1 >= ROUNDS or took > ROUNDS * BUDGET):
             break
     return best
