@@ -110,8 +110,9 @@ class Bench:
             self.say(f"{self.name(case)}: gyr has no figure, recall {target} is out of its reach")
         else:
             n = queries or len(self.data.queries)
-            self.lines[self.name(case), variant.name] = (metric, speed(mine, timed, n, target),
-                                                         speed(theirs, timed, n, target), "higher")
+            ours, peers = speed(mine, timed, n, target), speed(theirs, timed, n, target)
+            self.say(f"{self.name(case)}: gyr {ours:.0f}/s, {variant.name} {peers:.0f}/s, {ours / peers:.2f}x")
+            self.lines[self.name(case), variant.name] = (metric, ours, peers, "higher")
 
     def two_threads(self, variant, theirs: Side, a, b, curve) -> None:
         if not wanted(self.name("qps_r95_k10_2t")) or not a or not b:
