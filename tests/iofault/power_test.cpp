@@ -60,7 +60,7 @@ TEST_F(Power, EveryStateHoldsTheOldOrTheNewFile) {
         const FileKind& kind = file_kinds()[k];
         SCOPED_TRACE(std::string(kind.name) + (had_old ? "" : ", first save") + (unnamed ? "" : ", no unnamed files"));
         record(k, had_old, unnamed);
-        ASSERT_GE(half_, 8u);
+        ASSERT_GE(half_, 7u);
         std::string none_or_old = had_old ? contents_[k].before : "";
         for (auto& crash : crashes(events_, start_, half_)) {
           SCOPED_TRACE("power off before operation " + std::to_string(crash.at));
