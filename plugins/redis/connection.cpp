@@ -1,5 +1,6 @@
 #include "connection.h"
 
+#include <cerrno>
 #include <cstdlib>
 
 namespace gyr_redis {
@@ -52,7 +53,11 @@ bool Connection::flush() {
 
 Reply Connection::reply() {
   void* r = nullptr;
-  if (redisGetReply(context_, &r) != REDIS_OK) return nullptr;
+  errno = 0;
+  if (redisGetReply(context_, &r) != REDIS_OK) {
+    timed_out_ = context_->err == REDIS_ERR_IO && (errno == EAGAIN || errno == ETIMEDOUT);
+    return nullptr;
+  }
   return Reply(static_cast<redisReply*>(r));
 }
 

@@ -62,11 +62,14 @@ class Connection {
   // The next reply; null when the connection broke.
   Reply reply();
   bool broken() const { return context_->err != 0; }
+  // Broken by waiting for a reply as long as settings allow.
+  bool timed_out() const { return timed_out_; }
 
  private:
   explicit Connection(redisContext* context) : context_(context) {}
   bool greet(const Settings& settings);
   redisContext* const context_;
+  bool timed_out_ = false;
   std::vector<const char*> words_;
   std::vector<size_t> sizes_;
 };

@@ -95,9 +95,9 @@ gyr_status Tier::run_server(const Batch& batch) {
     for (size_t first = 0; sent && first < batch.n; first += batch_)
       sent = one_command(batch, first, std::min<size_t>(batch_, batch.n - first), c.get());
     gyr_status status = sent ? take_replies(batch, c.get()) : GYR_E_IO;
-    bool broken = c->broken();
+    const bool again = c->broken() && !c->timed_out();  // who does not answer has had the time that there was
     node->give_back(std::move(c));
-    if (!broken) return status;
+    if (!again) return status;
   }
   return GYR_E_IO;
 }
