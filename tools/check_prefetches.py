@@ -2,7 +2,7 @@
 """Looks for prefetch instructions in the functions of libgyr.so that are slow without them: check_prefetches.py LIBRARY
 
 GCC takes a function that only prefetches for one without effect, and drops calls of it that it has not inlined by then:
-nothing fails, and reading from memory takes twice as long. x86-64 only; elsewhere, and without optimisation, skipped (77).
+nothing fails, and reading from memory takes twice as long. For optimised builds; x86-64 only, elsewhere skipped (77).
 """
 import platform
 import re

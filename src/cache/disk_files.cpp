@@ -116,24 +116,27 @@ uint32_t DiskTier::take_number() {
   return next_number_++;
 }
 
+// From then on no list names what is left in abandoned_.
 Status DiskTier::write_list(std::span<const ListedSegment> list) {
   GYR_TRY(write_segment_list(folder_, list));
-  for (uint32_t number : abandoned_) {
-    auto is_listed = [&](const ListedSegment& l) { return l.number == number; };
-    if (std::none_of(list.begin(), list.end(), is_listed)) (void)!remove_file(path_of(number)).ok();
-  }
-  abandoned_.clear();
+  for (const ListedSegment& l : list) std::erase(abandoned_, l.number);
   return {};
+}
+
+// After a list has been written.
+void DiskTier::remove_abandoned() {
+  for (; !abandoned_.empty(); abandoned_.pop_back()) (void)!remove_file(path_of(abandoned_.back())).ok();
 }
 
 // The rows stay readable where they are until the file has taken their place; when it cannot be written they stay, and
 // the next try writes a whole new one.
 Status DiskTier::write_tail() {
   GYR_TRY(note(try_write_tail()));
-  if (merges_paused_ > 0) return --merges_paused_, Status();
-  // What cannot be merged now is as good as it was.
+  // What cannot be removed or merged now is as good as it was.
   bool merged = false;
   try {
+    remove_abandoned();
+    if (merges_paused_ > 0) return --merges_paused_, Status();
     merged = merge_segments().ok();
   } catch (const std::bad_alloc&) {
   }
@@ -284,6 +287,7 @@ Status DiskTier::merge(Run run) {
   GYR_TRY(write_list(list));
   take_over(run, merged, std::move(source));
   drop(merged.sources);
+  remove_abandoned();
   return {};
 }
 
@@ -379,7 +383,7 @@ void DiskTier::take_over(Run run, const Merged& merged, std::unique_ptr<Source> 
   }
 }
 
-// Nothing leads there any more; who reads from one has it still. Their files go with the next list.
+// Nothing leads there any more; who reads from one has it still.
 void DiskTier::drop(const std::vector<uint32_t>& sources) {
   for (uint32_t s : sources) {
     std::unique_ptr<Source> gone;
@@ -391,8 +395,6 @@ void DiskTier::drop(const std::vector<uint32_t>& sources) {
     std::lock_guard lock(damaged_mutex_);
     std::erase_if(damaged_, [&](const auto& page) { return page.first == gone->number; });
   }
-  for (uint32_t number : abandoned_) (void)!remove_file(path_of(number)).ok();
-  abandoned_.clear();
 }
 
 }  // namespace gyr

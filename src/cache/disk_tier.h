@@ -115,6 +115,7 @@ class DiskTier {
   Status try_write_tail();
   uint32_t take_number();
   Status write_list(std::span<const ListedSegment> list);
+  void remove_abandoned();
   double fill(const Source& source) const;
   uint64_t rows_before(size_t file) const;
   Run free_run() const;
@@ -140,8 +141,8 @@ class DiskTier {
   std::vector<std::unique_ptr<Source>> sources_;  // null: free
   std::vector<uint32_t> order_;                   // the sources from oldest to newest; the last one is being filled
   uint32_t next_number_ = 0;                      // none is used twice, whatever becomes of its file
-  std::vector<uint32_t> abandoned_;               // numbers whose files the list may name until the next one is written
-  uint32_t merges_paused_ = 0, next_pause_ = 1;   // writes without a merge, after one that failed
+  std::vector<uint32_t> abandoned_;  // numbers whose files are of no use, once a list without them is written
+  uint32_t merges_paused_ = 0, next_pause_ = 1;  // writes without a merge, after one that failed
   std::mutex writers_;
   mutable std::mutex failure_mutex_;
   Status failure_;

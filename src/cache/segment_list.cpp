@@ -61,6 +61,7 @@ Result<std::optional<std::vector<ListedSegment>>> read_segment_list(const std::s
     Entry e;
     std::memcpy(&e, &bytes[16 + i * sizeof e], sizeof e);
     if (!seen.insert(e.number).second) return damaged("a file named twice");
+    if (e.number == UINT32_MAX) return damaged("a number beyond what this library writes");
     segments.push_back({e.number, e.hash});
   }
   return std::optional(std::move(segments));

@@ -73,6 +73,25 @@ Status VectorIndex::read(std::span<const uint8_t> bytes, const char* name) {
   const uint8_t* rows = bytes.data() + (bytes.size() - in.left());
   ByteReader rest(bytes.subspan(bytes.size() - in.left() + align_up(row_bytes, 8)), name);
 
+  std::span<const uint32_t> links, pivots[2];
+  if (graph_) {
+    GYR_TRY(rest.get_array(&links));
+    GYR_TRY(rest.get_array(&pivots[0]));
+    GYR_TRY(rest.get_array(&pivots[1]));
+    if (rest.left() > 0) {  // earlier files have no centre
+      std::span<const float> centre;
+      uint64_t next = 0;
+      GYR_TRY(rest.get_array(&centre));
+      GYR_TRY(rest.get(&next));
+      if (centre.size() != store_.dim) return corrupt("the centre is no vector of the index");
+      double squared = 0;
+      for (float v : centre) squared += double(v) * v;
+      if (!(squared <= kMaxSquaredNorm)) return corrupt("the centre is not finite or too long");
+      store_.codes->set_centre(centre, next);
+    }
+  }
+  GYR_TRY(rest.finish());
+
   store_.reserve(n);
   Array<float> given(store_.dim, 0, Aligned<float>(runtime_->memory()));
   Array<float> row(store_.stride, 0, Aligned<float>(runtime_->memory()));
@@ -95,25 +114,8 @@ Status VectorIndex::read(std::span<const uint8_t> bytes, const char* name) {
   }
   for (uint32_t i = 0; i < n; i++)
     if (!store_.is_alive(i)) store_.free_slots.push_back(i);  // ascending: already a min-heap
-  if (!graph_) return rest.finish();
+  if (!graph_) return {};
 
-  std::span<const uint32_t> links, pivots[2];
-  GYR_TRY(rest.get_array(&links));
-  GYR_TRY(rest.get_array(&pivots[0]));
-  GYR_TRY(rest.get_array(&pivots[1]));
-  if (rest.left() > 0) {  // earlier files have none
-    std::span<const float> centre;
-    uint64_t next = 0;
-    GYR_TRY(rest.get_array(&centre));
-    GYR_TRY(rest.get(&next));
-    if (centre.size() != store_.dim) return corrupt("the centre is no vector of the index");
-    double squared = 0;
-    for (float v : centre) squared += double(v) * v;
-    if (!(squared <= kMaxSquaredNorm)) return corrupt("the centre is not finite or too long");
-    store_.codes->set_centre(centre, next);
-    for (uint32_t i = 0; i < n; i++) store_.codes->write(i, store_.row(i));
-  }
-  GYR_TRY(rest.finish());
   if (links.size() != n * graph_->width) return corrupt("the number of links does not fit the slots");
   for (uint64_t i = 0; i < links.size(); i++) {
     bool first = i % graph_->width == 0;

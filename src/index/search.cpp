@@ -29,7 +29,7 @@ Status VectorIndex::check_queries(const Query& q) const {
 Status VectorIndex::check_vectors(const Query& q, SearchScratch* s) const {
   Array<float>& row = s->lanes[0]->query;
   row.resize(store_.stride);
-  for (uint64_t i = 0; i < q.n; i++) {
+  for (uint64_t i = 0; q.n > 1 && i < q.n; i++) {
     const float* given = q.queries + i * store_.dim;
     if (!store_.prepare(given, row.data())) return store_.refuse(given, "queries", i);
   }
@@ -41,7 +41,8 @@ Status VectorIndex::begin(const Query& q, uint64_t number, Lane* lane, gyr_task*
   *walks = false;
   lane->number = number;
   lane->query.resize(store_.stride);
-  store_.prepare(q.queries + number * store_.dim, lane->query.data());
+  const float* given = q.queries + number * store_.dim;
+  if (!store_.prepare(given, lane->query.data())) return store_.refuse(given, "queries", number);
   lane->top.reset(q.k);
   lane->allowed = {&store_, q.filter, q.filter_bits};
   uint64_t eligible = lane->allowed.count(), hidden = 0;
