@@ -93,11 +93,14 @@ double recall_of(gyr_metric metric, const std::vector<float>& data, const std::v
   return recall(got, search(*index, q), 10);
 }
 
-// Differences that a code of the whole vector would not see.
+// Differences that a code of the whole vector would not see. Which links are chosen follows the rounding of a SIMD
+// level, so the bar is the same data's recall without the offset: codes of whole vectors find less than half of it.
 TEST(Codes, AnOffsetInAllDimensionsDoesNotSpoilRecall) {
   constexpr uint32_t kDim = 32;
-  auto data = moved(mixture(kItems, kDim, 1), 1000), queries = moved(mixture(100, kDim, 2), 1000);
-  EXPECT_GE(recall_of(GYR_METRIC_L2, data, queries, kDim), 0.95);
+  auto data = mixture(kItems, kDim, 1), queries = mixture(100, kDim, 2);
+  const double without = recall_of(GYR_METRIC_L2, data, queries, kDim);
+  EXPECT_GE(without, 0.9);
+  EXPECT_GE(recall_of(GYR_METRIC_L2, moved(data, 1000), moved(queries, 1000), kDim), without - 0.03);
 }
 
 TEST(Codes, AnOutlierDoesNotSpoilRecall) {
