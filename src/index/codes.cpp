@@ -2,11 +2,17 @@
 
 #include <cmath>
 
+#include "index/axes.h"
+
 namespace gyr::index {
 namespace {
 
-// Centres are taken of so many vectors, of 16 times as many, and so on; one of kLastCentre is a good one.
-constexpr uint64_t kFirstCentre = 256, kLastCentre = 65536, kCentreSample = 4096;
+// Centres are taken of so many vectors, of 16 times as many, and so on; one of kLastLearning is a good one.
+constexpr uint64_t kFirstLearning = 256, kLastLearning = 65536, kCentreSample = 4096;
+// Axes: for vectors of so many dimensions, of so many vectors; so much of their squared lengths must lie along them.
+constexpr uint32_t kLongVector = 256, kMostAxes = 256;
+constexpr uint64_t kAxesSample = 2048, kAxesSampleValues = 1 << 22;
+constexpr float kCaptured = 0.93f;
 
 // What x is divided by so that its largest value becomes `most`. Values so small that this would overflow are zeros.
 float step_of(const float* x, uint32_t n, float most) {
@@ -16,17 +22,49 @@ float step_of(const float* x, uint32_t n, float most) {
   return step > 1e-36f ? step : 0;
 }
 
+// The axes along which most of the vectors lies, or none when that takes more than half of the dimensions. A long
+// vector counts as one of twice the median length: a single one could be an axis of its own.
+void learn_axes(const RowReader& rows, uint64_t n, uint32_t dim, const float* centre, const kernels::Ops& ops,
+                Array<float>* axes) {
+  axes->clear();
+  const uint64_t sampled = std::min({n, kAxesSample, kAxesSampleValues / dim});
+  const uint32_t most = uint32_t(std::min<uint64_t>({kMostAxes, dim / 2, sampled / 8})) / 64 * 64;
+  if (dim < kLongVector || most == 0) return;
+  const auto memory = axes->get_allocator();
+  Array<float> sample(sampled * dim, 0, memory), scratch(dim, 0, memory), lengths(sampled, 0, memory), captured(memory);
+  for (uint64_t i = 0; i < sampled; i++) {
+    const float* row = rows(i * n / sampled, scratch.data());
+    float* to = sample.data() + i * dim;
+    for (uint32_t d = 0; d < dim; d++) to[d] = row[d] - centre[d];
+    lengths[i] = std::sqrt(ops.dot(to, to, dim));
+  }
+  Array<float> sorted(lengths);
+  std::nth_element(sorted.begin(), sorted.begin() + ptrdiff_t(sampled / 2), sorted.end());
+  const float longest = 2 * sorted[sampled / 2];
+  for (uint64_t i = 0; i < sampled; i++)
+    if (lengths[i] > longest)
+      for (uint32_t d = 0; d < dim; d++) sample[i * dim + d] *= longest / lengths[i];
+  find_axes(sample.data(), sampled, dim, most, 1, ops, axes, &captured);
+  uint32_t taken = 64;
+  while (taken <= most && captured[taken - 1] < kCaptured) taken += 64;
+  axes->resize(taken <= most ? uint64_t(taken) * dim : 0);
+}
+
 }  // namespace
 
 Codes::Codes(std::pmr::memory_resource* memory, uint32_t dim, const kernels::Ops* ops)
     : dim_(dim),
+      coded_(dim),
       stride_(uint32_t(kernels::code_stride(dim))),
       ops_(ops),
       codes_(Aligned<int8_t>(memory)),
       notes_(Aligned<CodeNote>(memory)),
       centre_(dim, 0, Aligned<float>(memory)),
-      shifted_(dim, 0, Aligned<float>(memory)),
-      next_centre_(kFirstCentre) {}
+      axes_(Aligned<float>(memory)),
+      next_learning_(kFirstLearning),
+      writer_(memory) {
+  writer_.reserve(dim);
+}
 
 void Codes::reserve(uint64_t slots) {
   grow(&codes_, slots * stride_);
@@ -38,63 +76,115 @@ void Codes::resize(uint64_t slots) {
   notes_.resize(slots);
 }
 
-CodeNote Codes::note_of(const float* vector, const float* shifted, float most) const {
-  return {step_of(shifted, dim_, most), ops_->dot(shifted, shifted, dim_),
-          ops_->dot(vector, centre_.data(), dim_) - half_squared_};
+const float* Codes::coded(const float* vector, CodeQuery* q) const {
+  q->shifted.resize(dim_);
+  for (uint32_t d = 0; d < dim_; d++) q->shifted[d] = vector[d] - centre_[d];
+  q->note.squared = ops_->dot(q->shifted.data(), q->shifted.data(), dim_);
+  q->note.along = ops_->dot(vector, centre_.data(), dim_) - half_squared_;
+  if (!partial()) return q->shifted.data();
+  q->along.resize(coded_);
+  ops_->dot_rows(q->shifted.data(), axes_.data(), coded_, dim_, dim_, q->along.data());
+  return q->along.data();
 }
 
-void Codes::write(uint32_t slot, const float* row) {
-  for (uint32_t d = 0; d < dim_; d++) shifted_[d] = row[d] - centre_[d];
-  const CodeNote note = note_of(row, shifted_.data(), 127);
-  ops_->encode_codes(shifted_.data(), dim_, note.scale > 0 ? 1 / note.scale : 0,
+void Codes::write(uint32_t slot, const float* row, CodeQuery* scratch) {
+  const float* values = coded(row, scratch);
+  scratch->note.scale = step_of(values, coded_, 127);
+  ops_->encode_codes(values, coded_, scratch->note.scale > 0 ? 1 / scratch->note.scale : 0,
                      codes_.data() + uint64_t(slot) * stride_);
-  notes_[slot] = note;
+  notes_[slot] = scratch->note;
 }
 
-void Codes::recentre(const float* rows, size_t stride, uint64_t slots) {
-  const uint64_t n = std::min(slots, kCentreSample);
-  Array<float> sample(n, 0, Aligned<float>(codes_.get_allocator().memory));
-  for (uint32_t d = 0; d < dim_; d++) {
-    for (uint64_t i = 0; i < n; i++) sample[i] = rows[i * slots / n * stride + d];
-    std::nth_element(sample.begin(), sample.begin() + ptrdiff_t(n / 2), sample.end());
-    centre_[d] = sample[n / 2];
+void Codes::learn(const RowReader& rows, uint64_t n) {
+  const uint64_t sampled = std::min(n, kCentreSample);
+  const auto memory = centre_.get_allocator();
+  Array<float> scratch(dim_, 0, memory), sample(memory);
+  constexpr uint32_t kAtOnce = 64;  // dimensions
+  sample.resize(sampled * std::min(dim_, kAtOnce));
+  for (uint32_t first = 0; first < dim_; first += kAtOnce) {
+    const uint32_t some = std::min(kAtOnce, dim_ - first);
+    for (uint64_t i = 0; i < sampled; i++) {
+      const float* row = rows(i * n / sampled, scratch.data());
+      for (uint32_t d = 0; d < some; d++) sample[d * sampled + i] = row[first + d];
+    }
+    for (uint32_t d = 0; d < some; d++) {
+      const auto begin = sample.begin() + ptrdiff_t(d * sampled), middle = begin + ptrdiff_t(sampled / 2);
+      std::nth_element(begin, middle, begin + ptrdiff_t(sampled));
+      centre_[first + d] = *middle;
+    }
   }
-  uint64_t next = kFirstCentre;
-  while (next <= slots) next *= 16;
-  set_centre({centre_.data(), dim_}, next);
-  for (uint64_t s = 0; s < slots; s++) write(uint32_t(s), rows + s * stride);
+  learn_axes(rows, n, dim_, centre_.data(), *ops_, &axes_);
+  uint64_t next = kFirstLearning;
+  while (next <= n) next *= 16;
+  set(centre(), axes(), next);
 }
 
-void Codes::set_centre(std::span<const float> centre, uint64_t next) {
-  std::copy(centre.begin(), centre.end(), centre_.begin());
+void Codes::set(std::span<const float> centre, std::span<const float> axes, uint64_t next) {
+  if (centre.data() != centre_.data()) centre_.assign(centre.begin(), centre.end());
+  if (axes.data() != axes_.data()) axes_.assign(axes.begin(), axes.end());
   half_squared_ = ops_->dot(centre_.data(), centre_.data(), dim_) / 2;
-  next_centre_ = next > kLastCentre ? UINT64_MAX : next;
+  next_learning_ = next > kLastLearning ? UINT64_MAX : next;
+  coded_ = partial() ? uint32_t(axes_.size() / dim_) : dim_;
+  stride_ = uint32_t(kernels::code_stride(coded_));
 }
 
-void Codes::prepare(const float* vector, CodeQuery* query) const {
-  const int32_t most = kernels::code_query_max(dim_);
-  query->values.assign(stride_, 0);
-  query->shifted.resize(dim_);
-  for (uint32_t d = 0; d < dim_; d++) query->shifted[d] = vector[d] - centre_[d];
-  query->note = note_of(vector, query->shifted.data(), float(most));
-  ops_->encode_query(query->shifted.data(), dim_, query->note.scale > 0 ? 1 / query->note.scale : 0,
-                     query->values.data(), most);
+void Codes::prepare(const float* vector, CodeQuery* q) const { code(coded(vector, q), q); }
+
+void Codes::code(const float* values, CodeQuery* q) const {
+  const int32_t most = kernels::code_query_max(coded_);
+  q->note.scale = step_of(values, coded_, float(most));
+  q->values.assign(stride_, 0);
+  ops_->encode_query(values, coded_, q->note.scale > 0 ? 1 / q->note.scale : 0, q->values.data(), most);
 }
 
-void Codes::prepare(uint32_t slot, CodeQuery* query) const {
+void Codes::prepare(uint32_t slot, CodeQuery* q) const {
   const int8_t* code = codes_.data() + uint64_t(slot) * stride_;
-  query->values.assign(code, code + stride_);
-  query->note = notes_[slot];
+  q->values.assign(code, code + stride_);
+  q->note = notes_[slot];
 }
+
+void Codes::prepare_mean(const CodeBlock& block, CodeQuery* q) const {
+  q->along.assign(coded_, 0);
+  q->note = {};
+  const size_t n = block.notes.size();
+  for (size_t i = 0; i < n; i++) {
+    const int8_t* code = block.codes.data() + i * stride_;
+    const float weight = block.notes[i].scale / float(n);
+    for (uint32_t d = 0; d < coded_; d++) q->along[d] += weight * code[d];
+    q->note.along += block.notes[i].along / float(n);
+  }
+  q->note.squared = ops_->dot(q->along.data(), q->along.data(), coded_);
+  code(q->along.data(), q);
+}
+
+void Codes::gather(std::span<const uint32_t> slots, CodeBlock* block) const {
+  block->codes.resize(slots.size() * stride_);
+  block->notes.resize(slots.size());
+  constexpr size_t kAhead = 8;
+  for (size_t i = 0; i < slots.size(); i++) {
+    if (i + kAhead < slots.size()) prefetch(slots[i + kAhead]);
+    std::copy_n(codes_.data() + uint64_t(slots[i]) * stride_, stride_, block->codes.data() + i * stride_);
+    block->notes[i] = notes_[slots[i]];
+  }
+}
+
+namespace {
+
+float score_of(const CodeNote& q, const CodeNote& x, int32_t product, bool l2) {
+  const float dot = float(product) * (q.scale * x.scale);
+  return l2 ? 2 * dot - q.squared - x.squared : dot + q.along + x.along;
+}
+
+}  // namespace
 
 void Codes::score(const CodeQuery& query, bool l2, const uint32_t* at, size_t n, int32_t* dots, float* out) const {
-  ops_->dot_codes_at(query.values.data(), codes_.data(), at, n, dim_, stride_, dots);
-  const CodeNote& q = query.note;
-  for (size_t i = 0; i < n; i++) {
-    const CodeNote& x = notes_[at[i]];
-    const float dot = float(dots[i]) * (q.scale * x.scale);
-    out[i] = l2 ? 2 * dot - q.squared - x.squared : dot + q.along + x.along;
-  }
+  ops_->dot_codes_at(query.values.data(), codes_.data(), at, n, coded_, stride_, dots);
+  for (size_t i = 0; i < n; i++) out[i] = score_of(query.note, notes_[at[i]], dots[i], l2);
+}
+
+void Codes::score(const CodeQuery& query, bool l2, const CodeBlock& block, size_t n, int32_t* dots, float* out) const {
+  ops_->dot_codes(query.values.data(), block.codes.data(), n, coded_, stride_, dots);
+  for (size_t i = 0; i < n; i++) out[i] = score_of(query.note, block.notes[i], dots[i], l2);
 }
 
 }  // namespace gyr::index

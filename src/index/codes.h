@@ -4,15 +4,21 @@
 // single long vector pulls it.
 //
 // With the centre m, x' = x - m and q' = q - m: |q - x|^2 = |q'|^2 + |x'|^2 - 2 q'x', and q x = q'x' + q m + x m - m m.
+//
+// Of long vectors only what lies along a few axes is coded, where that is most of them (Tepper et al. 2023, LeanVec);
+// lengths stay those of whole vectors.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "index/array.h"
 #include "kernels/kernels.h"
 
 namespace gyr::index {
+
+constexpr uint32_t kNone = UINT32_MAX;  // no slot
 
 // What of a vector is not in its code.
 struct CodeNote {
@@ -23,15 +29,27 @@ struct CodeNote {
 
 // A vector as codes are scored against.
 struct CodeQuery {
-  explicit CodeQuery(std::pmr::memory_resource* m) : values(Aligned<int16_t>(m)), shifted(Aligned<float>(m)) {}
+  explicit CodeQuery(std::pmr::memory_resource* m)
+      : values(Aligned<int16_t>(m)), shifted(Aligned<float>(m)), along(Aligned<float>(m)) {}
   void reserve(uint32_t dim) {
     values.reserve(kernels::code_stride(dim));
     shifted.reserve(dim);
+    along.reserve(dim);
   }
   Array<int16_t> values;
-  Array<float> shifted;  // scratch
+  Array<float> shifted, along;  // scratch: less the centre; that along the axes
   CodeNote note;
 };
+
+// Codes of chosen slots in a row.
+struct CodeBlock {
+  explicit CodeBlock(std::pmr::memory_resource* m) : codes(Aligned<int8_t>(m)), notes(Aligned<CodeNote>(m)) {}
+  Array<int8_t> codes;
+  Array<CodeNote> notes;
+};
+
+// Vector i, which may be made in scratch [dim].
+using RowReader = std::function<const float*(uint64_t i, float* scratch)>;
 
 class Codes {
  public:
@@ -39,16 +57,23 @@ class Codes {
 
   void reserve(uint64_t slots);
   void resize(uint64_t slots);
-  void write(uint32_t slot, const float* row);
+  void write(uint32_t slot, const float* row) { write(slot, row, &writer_); }
+  void write(uint32_t slot, const float* row, CodeQuery* scratch);
 
-  // Whether so many vectors should have another centre than fewer had: seldom, and not when they are very many.
-  // recentre() takes theirs and writes all codes again. rows: [slots, stride].
-  bool outgrown(uint64_t slots) const { return slots >= next_centre_; }
-  void recentre(const float* rows, size_t stride, uint64_t slots);
+  // Whether so many vectors should have codes with another centre and other axes: seldom, and not when they are very
+  // many.
+  bool outgrown(uint64_t slots) const { return slots >= next_learning_; }
+  // Takes centre and axes from n vectors, or from a file; before there are slots.
+  void learn(const RowReader& rows, uint64_t n);
   std::span<const float> centre() const { return {centre_.data(), dim_}; }
-  uint64_t next_centre() const { return next_centre_; }
-  void set_centre(std::span<const float> centre, uint64_t next);
+  std::span<const float> axes() const { return axes_; }  // [axes, dim], or none: whole vectors are coded
+  uint64_t next_learning() const { return next_learning_; }
+  void set(std::span<const float> centre, std::span<const float> axes, uint64_t next_learning);
 
+  uint64_t slots() const { return notes_.size(); }
+  // Whether only what lies along the axes is coded.
+  bool partial() const { return !axes_.empty(); }
+  float squared_length(uint32_t slot) const { return notes_[slot].squared + 2 * notes_[slot].along; }
   void prepare(const float* vector, CodeQuery* query) const;
   // The same from a slot's own code.
   void prepare(uint32_t slot, CodeQuery* query) const;
@@ -60,19 +85,29 @@ class Codes {
   }
   // out[i] = about query . row, or about minus their squared distance when `l2`. dots: [n], scratch.
   void score(const CodeQuery& query, bool l2, const uint32_t* at, size_t n, int32_t* dots, float* out) const;
+
+  void gather(std::span<const uint32_t> slots, CodeBlock* block) const;
+  // The mean of a block.
+  void prepare_mean(const CodeBlock& block, CodeQuery* query) const;
+  // The same as of slots, of a block's first n.
+  void score(const CodeQuery& query, bool l2, const CodeBlock& block, size_t n, int32_t* dots, float* out) const;
+
   uint64_t bytes() const {
-    return codes_.capacity() + notes_.capacity() * sizeof(CodeNote) + (centre_.capacity() + shifted_.capacity()) * 4;
+    return codes_.capacity() + notes_.capacity() * sizeof(CodeNote) + (centre_.capacity() + axes_.capacity()) * 4;
   }
 
  private:
-  CodeNote note_of(const float* vector, const float* shifted, float most) const;
-  const uint32_t dim_, stride_;
+  // What is coded of a vector: its difference from the centre, or that along the axes. Sets the note's other parts.
+  const float* coded(const float* vector, CodeQuery* scratch) const;
+  void code(const float* coded, CodeQuery* query) const;
+  uint32_t dim_, coded_, stride_;  // of vectors; that are coded; bytes of a code
   const kernels::Ops* ops_;
   Array<int8_t> codes_;  // [slots, stride]
   Array<CodeNote> notes_;
-  Array<float> centre_, shifted_;  // shifted_: the writer's scratch
-  float half_squared_ = 0;         // m m / 2
-  uint64_t next_centre_;
+  Array<float> centre_, axes_;
+  float half_squared_ = 0;  // m m / 2
+  uint64_t next_learning_;
+  CodeQuery writer_;
 };
 
 }  // namespace gyr::index

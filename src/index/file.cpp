@@ -54,7 +54,8 @@ Status VectorIndex::save(ContainerWriter* file, std::string_view name) const {
     out.put_array(graph_->top_pivots);
     out.put_array(graph_->random_pivots);
     out.put_array(store_.codes->centre());
-    out.put(store_.codes->next_centre());
+    out.put(store_.codes->next_learning());
+    out.put_array(store_.codes->axes());
   }
   return file->add(name, "IDX1", std::move(out.bytes()));
 }
@@ -79,15 +80,19 @@ Status VectorIndex::read(std::span<const uint8_t> bytes, const char* name) {
     GYR_TRY(rest.get_array(&pivots[0]));
     GYR_TRY(rest.get_array(&pivots[1]));
     if (rest.left() > 0) {  // earlier files have no centre
-      std::span<const float> centre;
+      std::span<const float> centre, axes;
       uint64_t next = 0;
       GYR_TRY(rest.get_array(&centre));
       GYR_TRY(rest.get(&next));
+      if (rest.left() > 0) GYR_TRY(rest.get_array(&axes));  // nor axes
       if (centre.size() != store_.dim) return corrupt("the centre is no vector of the index");
       double squared = 0;
       for (float v : centre) squared += double(v) * v;
       if (!(squared <= kMaxSquaredNorm)) return corrupt("the centre is not finite or too long");
-      store_.codes->set_centre(centre, next);
+      if (axes.size() % store_.dim || axes.size() / store_.dim > store_.dim) return corrupt("the axes do not fit");
+      for (float v : axes)
+        if (!(std::abs(v) <= 1.001f)) return corrupt("an axis is longer than 1");
+      store_.codes->set(centre, axes, next);
     }
   }
   GYR_TRY(rest.finish());
@@ -104,7 +109,7 @@ Status VectorIndex::read(std::span<const uint8_t> bytes, const char* name) {
       return corrupt("a vector is not normalised");
     std::copy(given.begin(), given.end(), row.begin());  // bit for bit what was saved
     uint32_t slot = store_.take_slot();
-    store_.write_row(slot, row.data());
+    store_.write_coded_row(slot, row.data());
     if (!(alive[i / 64] >> (i % 64) & 1)) {
       if (ids[i] != 0) return corrupt("a dead slot has an id");
       continue;

@@ -10,10 +10,6 @@ namespace {
 
 constexpr uint32_t kExpanded = Candidate::kExpanded;
 
-bool before(const Candidate& a, const Candidate& b) {
-  return a.score > b.score || (a.score == b.score && a.slot < b.slot);
-}
-
 }  // namespace
 
 Graph::Graph(std::pmr::memory_resource* memory, const Store& store, uint32_t width, uint32_t effort, uint64_t seed)
@@ -83,64 +79,23 @@ void Graph::run(bool l2, uint32_t most, Walk* w) const {
   while (expand(w));
 }
 
-// Keeps a candidate when it is nearer to the node than to everything kept before. w->candidates are best first; their
-// scores are those to the node. Slots already in `out` are kept but not counted as rivals.
-void Graph::choose(bool l2, uint32_t limit, Worker* w, uint32_t* out, uint32_t* n) const {
-  uint32_t first = *n;
-  float rival[8];
-  int32_t dots[8];
-  uint32_t kept[256];  // the rivals: chosen in this round, and members of `out` met in it
-  uint32_t k = 0;
-  for (const Candidate& c : w->candidates) {
-    if (*n == limit) return;
-    bool hidden = false;
-    store_.codes->prepare(c.slot, &w->rival);
-    for (uint32_t i = 0; i < k && !hidden; i += 8) {
-      uint32_t m = std::min(8u, k - i);
-      store_.codes->score(w->rival, l2, kept + i, m, dots, rival);
-      for (uint32_t j = 0; j < m; j++) hidden |= rival[j] >= c.score;
-    }
-    if (hidden) continue;
-    kept[k++] = c.slot;
-    if (std::find(out, out + first, c.slot) == out + first) out[(*n)++] = c.slot;
-    if (k == 256) return;
-  }
-}
-
-// Chooses `node`'s links among w->ids.
-void Graph::choose_among(uint32_t node, Worker* w, uint32_t* out) const {
-  uint32_t n = 0;
-  Walk& walk = w->walk;
-  walk.scores.resize(std::max(walk.scores.size(), w->ids.size()));
-  walk.dots.resize(std::max(walk.dots.size(), w->ids.size()));
-  store_.codes->prepare(store_.row(node), &walk.query);
-  for (int round = store_.metric == GYR_METRIC_IP ? 0 : 1; round < 2; round++) {
-    bool l2 = round == 1 && store_.metric != GYR_METRIC_COSINE;
-    store_.codes->score(walk.query, l2, w->ids.data(), w->ids.size(), walk.dots.data(), walk.scores.data());
-    w->candidates.clear();
-    for (size_t i = 0; i < w->ids.size(); i++) w->candidates.push_back({walk.scores[i], w->ids[i]});
-    std::sort(w->candidates.begin(), w->candidates.end(), before);
-    choose(l2, round == 0 ? width / 2 : width, w, out, &n);
-  }
-  std::fill(out + n, out + width, kNone);
-}
-
 void Graph::find_neighbours(uint32_t node, Worker* w, uint32_t* out) const {
   uint32_t n = 0;
-  store_.codes->prepare(store_.row(node), &w->walk.query);
-  for (int round = store_.metric == GYR_METRIC_IP ? 0 : 1; round < 2; round++) {
-    bool l2 = round == 1 && store_.metric != GYR_METRIC_COSINE;
+  store_.codes->prepare(node, &w->walk.query);
+  auto& candidates = w->links.candidates;
+  for (bool l2 : {false, true}) {
+    if (!l2 && store_.metric != GYR_METRIC_IP) continue;
     run(l2, effort, &w->walk);
-    w->candidates.clear();
+    candidates.clear();
     for (bool alive : {true, false}) {  // dead neighbours only when there are no others
-      if (!w->candidates.empty()) break;
+      if (!candidates.empty()) break;
       for (uint32_t p = 0; p < w->walk.n_pool; p++) {
         const Candidate& c = w->walk.pool[p];
         const uint32_t slot = c.slot & ~kExpanded;
-        if (slot != node && (!alive || store_.is_alive(slot))) w->candidates.push_back({c.score, slot});
+        if (slot != node && (!alive || store_.is_alive(slot))) candidates.push_back({c.score, slot});
       }
     }
-    choose(l2, round == 0 ? width / 2 : width, w, out, &n);
+    choose_diverse(*store_.codes, l2, candidates, l2 ? width : width / 2, &w->links.rival, out, &n);
   }
   std::fill(out + n, out + width, kNone);
 }
@@ -149,19 +104,21 @@ void Graph::find_neighbours(uint32_t node, Worker* w, uint32_t* out) const {
 void Graph::edit_target(size_t first, size_t last, Worker* w, uint32_t* out) const {
   uint32_t node = edits_[first].target;
   auto old = links_of(node);
-  w->ids.assign(old.begin(), old.end());
+  w->links.ids.assign(old.begin(), old.end());
   bool repair = false;
   for (uint32_t slot : group_) {  // links to where a moved node was
-    auto stale = std::find(w->ids.begin(), w->ids.end(), slot);
-    if (stale == w->ids.end()) continue;
-    w->ids.erase(stale);
+    auto stale = std::find(w->links.ids.begin(), w->links.ids.end(), slot);
+    if (stale == w->links.ids.end()) continue;
+    w->links.ids.erase(stale);
     repair = true;
   }
   for (size_t i = first; i < last; i++)
-    if (std::find(w->ids.begin(), w->ids.end(), edits_[i].add) == w->ids.end()) w->ids.push_back(edits_[i].add);
-  if (repair || w->ids.size() > width) return choose_among(node, w, out);
-  std::copy(w->ids.begin(), w->ids.end(), out);
-  std::fill(out + w->ids.size(), out + width, kNone);
+    if (std::find(w->links.ids.begin(), w->links.ids.end(), edits_[i].add) == w->links.ids.end())
+      w->links.ids.push_back(edits_[i].add);
+  if (repair || w->links.ids.size() > width)
+    return choose_links(*store_.codes, store_.metric, node, width, &w->links, out);
+  std::copy(w->links.ids.begin(), w->links.ids.end(), out);
+  std::fill(out + w->links.ids.size(), out + width, kNone);
 }
 
 // Groups are small beside the graph, so that members' not seeing each other matters little, and their size depends on
@@ -183,12 +140,8 @@ void Graph::prepare(size_t group, uint32_t workers) {
   for (size_t i = 0; i < workers_.size(); i++) {
     Worker& w = workers_[i];
     size_t most = std::max<size_t>({effort, width + group + rows, kPivots});
-    w.candidates.reserve(most);
-    w.ids.reserve(most);
-    w.rival.reserve(store_.dim);
+    w.links.reserve(store_.dim, most);
     w.walk.query.reserve(store_.dim);
-    w.walk.scores.resize(std::max(w.walk.scores.size(), most));
-    w.walk.dots.resize(std::max(w.walk.dots.size(), most));
     if (i < group) w.walk.reserve(store_, effort, at_once());  // walks no more than there are nodes to insert
   }
 }
@@ -254,6 +207,12 @@ void Graph::apply() {
   }
 }
 
+void Graph::adopt(Links* built) {
+  links.swap(built->of);
+  top_pivots.swap(built->top_pivots);
+  random_pivots.swap(built->random_pivots);
+}
+
 void Graph::add_pivot(uint32_t slot) {
   auto put = [slot](Array<uint32_t>* pivots, uint32_t most, auto&& weight) {
     if (std::find(pivots->begin(), pivots->end(), slot) != pivots->end()) return;
@@ -262,11 +221,10 @@ void Graph::add_pivot(uint32_t slot) {
         std::min_element(pivots->begin(), pivots->end(), [&](uint32_t a, uint32_t b) { return weight(a) < weight(b); });
     if (weight(slot) > weight(*least)) *least = slot;
   };
-  uint32_t longest = store_.metric == GYR_METRIC_IP ? kPivots * 3 / 4 : 0;
-  auto hash = [&](uint32_t s) { return mix64(seed + s); };
-  put(&random_pivots, kPivots - longest, hash);
+  const uint32_t longest = top_pivots_of(store_.metric);
+  put(&random_pivots, kPivots - longest, [&](uint32_t s) { return mix64(seed + s); });
   if (!longest) return;
-  put(&top_pivots, longest, [&](uint32_t s) { return store_.ops->dot(store_.row(s), store_.row(s), store_.dim); });
+  put(&top_pivots, longest, [&](uint32_t s) { return store_.codes->squared_length(s); });
 }
 
 }  // namespace gyr::index

@@ -1,6 +1,5 @@
 // A navigable graph over the slots: one layer, a fixed number of links per node, entered through pivots. Nodes are
-// inserted by searching for their neighbours and keeping a diverse choice of them (Malkov & Yashunin 2018, algorithm
-// 4).
+// inserted by searching for their neighbours and keeping a diverse choice of them; many at once by build.h.
 //
 // Inner product: a graph built by inner product alone starves, because a few long vectors hide all others (Morozov &
 // Babenko 2018; Liu et al. 2019, ip-NSW+). Half of the links are therefore chosen by inner product and the rest by
@@ -12,13 +11,14 @@
 #include <span>
 
 #include "exec/runtime.h"
+#include "index/build.h"
 #include "index/walk.h"
 
 namespace gyr::index {
 
 class Graph {
  public:
-  static constexpr uint32_t kPivots = 64, kMostPivots = 256;  // of each kind: made; of a file
+  static constexpr uint32_t kMostPivots = 256;  // of each kind
   Graph(std::pmr::memory_resource* memory, const Store& store, uint32_t width, uint32_t effort, uint64_t seed);
 
   void reserve(uint64_t slots) { grow(&links, slots * width); }
@@ -40,6 +40,8 @@ class Graph {
   void detach(std::span<const uint32_t> group);
   void compute(Runtime* runtime);
   void apply();
+  // Takes other links for all slots. Allocates nothing.
+  void adopt(Links* links);
 
   uint64_t bytes() const { return links.capacity() * 4 + (top_pivots.capacity() + random_pivots.capacity()) * 4; }
   std::span<const uint32_t> links_of(uint32_t slot) const;
@@ -57,20 +59,15 @@ class Graph {
     auto operator<=>(const Edit&) const = default;
   };
   struct Worker {
-    explicit Worker(std::pmr::memory_resource* m)
-        : walk(m), rival(m), candidates(Aligned<Candidate>(m)), ids(Aligned<uint32_t>(m)) {}
+    explicit Worker(std::pmr::memory_resource* m) : walk(m), links(m) {}
     Walk walk;
-    CodeQuery rival;
-    Array<Candidate> candidates;
-    Array<uint32_t> ids;
+    LinkScratch links;
   };
   [[gnu::always_inline]] void prefetch_links(uint32_t slot) const {
     const char* l = reinterpret_cast<const char*>(links.data() + uint64_t(slot) * width);
     for (uint32_t b = 0; b < width * 4; b += 64) __builtin_prefetch(l + b);
   }
   uint32_t at_once() const { return std::max(width, kMostPivots * 2); }
-  void choose(bool l2, uint32_t limit, Worker* w, uint32_t* out, uint32_t* n) const;
-  void choose_among(uint32_t node, Worker* w, uint32_t* out) const;
   void find_neighbours(uint32_t node, Worker* w, uint32_t* out) const;
   void edit_target(size_t first, size_t last, Worker* w, uint32_t* out) const;
   void add_pivot(uint32_t slot);

@@ -14,8 +14,11 @@ namespace {
 constexpr uint64_t kScanPerCandidate = 48;
 constexpr uint64_t kAtOnce = 16;  // queries under one hold of the gate
 
-// How many of the best by codes are scored by their vectors.
-uint64_t reranked(uint32_t k) { return k + std::max(k / 2, 10u); }
+// How many of the best by codes are scored by their vectors: more when codes leave a part of the vectors out, and then
+// the more the better the answer is to be.
+uint64_t reranked(const Codes& codes, uint32_t k, uint64_t effort) {
+  return k + (codes.partial() ? std::max<uint64_t>(k, 10 + effort / 2) : std::max(k / 2, 10u));
+}
 
 }  // namespace
 
@@ -63,23 +66,24 @@ Status VectorIndex::begin(const Query& q, uint64_t number, Lane* lane, gyr_task*
     return scan(store_, lane->query.data(), lane->allowed, &lane->top, task);
   *walks = true;
   lane->restricted = q.filter || hidden > 0;
-  if (lane->restricted) lane->found.reset(uint32_t(reranked(q.k)));
+  lane->most = reranked(*store_.codes, q.k, effort);
+  if (lane->restricted) lane->found.reset(uint32_t(lane->most));
   store_.codes->prepare(lane->query.data(), &lane->walk.query);
-  const uint32_t kept = lane->restricted ? 0 : uint32_t(reranked(q.k) * store_.slots() / eligible);
+  const uint32_t kept = lane->restricted ? 0 : uint32_t(lane->most * store_.slots() / eligible);
   graph_->start(store_.metric == GYR_METRIC_L2, uint32_t(effort), kept, &lane->walk);
   return {};
 }
 
 // The best by codes, scored by their vectors.
-void VectorIndex::rerank(const Query& q, Lane* lane) const {
+void VectorIndex::rerank(Lane* lane) const {
   lane->reranked.clear();
   const Walk& walk = lane->walk;
   if (lane->restricted) lane->found.each([&](const Hit& hit) { lane->reranked.push_back(uint32_t(hit.id)); });
-  for (uint32_t i = 0; !lane->restricted && i < walk.n_pool && lane->reranked.size() < reranked(q.k); i++) {
+  for (uint32_t i = 0; !lane->restricted && i < walk.n_pool && lane->reranked.size() < lane->most; i++) {
     const uint32_t slot = walk.pool[i].slot & ~Candidate::kExpanded;
     if (store_.is_alive(slot)) lane->reranked.push_back(slot);
   }
-  lane->scores.resize(std::max<size_t>(lane->scores.size(), reranked(q.k)));
+  lane->scores.resize(std::max<size_t>(lane->scores.size(), lane->most));
   const auto score_at = store_.metric == GYR_METRIC_L2 ? store_.ops->l2_rows_at : store_.ops->dot_rows_at;
   score_at(lane->query.data(), store_.rows.data(), lane->reranked.data(), lane->reranked.size(), store_.dim,
            store_.stride, lane->scores.data());
@@ -88,7 +92,7 @@ void VectorIndex::rerank(const Query& q, Lane* lane) const {
 
 Status VectorIndex::finish(const Query& q, Lane* lane, gyr_task* task, bool walked, const Out& out) const {
   if (walked) {
-    rerank(q, lane);
+    rerank(lane);
     if (lane->top.size() < lane->wanted) {
       lane->top.reset(q.k);
       GYR_TRY(scan(store_, lane->query.data(), lane->allowed, &lane->top, task));

@@ -76,6 +76,10 @@ void Store::reserve(uint64_t more) {
 
 void Store::write_row(uint32_t slot, const float* prepared) {
   std::copy_n(prepared, stride, rows.data() + uint64_t(slot) * stride);
+}
+
+void Store::write_coded_row(uint32_t slot, const float* prepared) {
+  write_row(slot, prepared);
   if (codes) codes->write(slot, prepared);
 }
 
@@ -101,14 +105,18 @@ void Store::publish(uint32_t slot, int64_t id) {
   count++;
 }
 
+void Store::give_back(uint32_t slot) {
+  free_slots.push_back(slot);
+  std::push_heap(free_slots.begin(), free_slots.end(), std::greater<>());
+}
+
 bool Store::remove(int64_t id) {
   uint32_t slot = map.find(id);
   if (slot == kNone) return false;
   map.erase(id);
   ids[slot] = 0;  // dead slots look the same in every file
   alive[slot >> 6] &= ~(uint64_t(1) << (slot & 63));
-  free_slots.push_back(slot);
-  std::push_heap(free_slots.begin(), free_slots.end(), std::greater<>());
+  give_back(slot);
   count--;
   return true;
 }

@@ -12,7 +12,6 @@
 
 namespace gyr::index {
 
-constexpr uint32_t kNone = UINT32_MAX;
 constexpr uint32_t kMaxSlots = 1u << 31;  // the search pool keeps a flag in a slot's top bit
 constexpr double kMaxSquaredNorm = 1e36;  // above it float scores could overflow to NaN
 
@@ -40,9 +39,11 @@ class Store {
 
   // Room for `more` new slots beyond the free ones; the only function that allocates, and it changes nothing else.
   void reserve(uint64_t more);
-  // Writes a vector, already prepared, without making its slot alive.
+  // Writes a vector, already prepared, without making its slot alive; with its code.
   void write_row(uint32_t slot, const float* prepared);
-  uint32_t take_slot();  // the lowest free slot, or a new one; dead until publish()
+  void write_coded_row(uint32_t slot, const float* prepared);
+  uint32_t take_slot();           // the lowest free slot, or a new one; dead until publish()
+  void give_back(uint32_t slot);  // taken and not published
   void publish(uint32_t slot, int64_t id);
   bool remove(int64_t id);
 

@@ -54,7 +54,7 @@ struct Lane {
   TopK top;
   Array<uint32_t> reranked;
   Array<float> scores;
-  uint64_t number = 0, wanted = 0;
+  uint64_t number = 0, wanted = 0, most = 0;  // most: rows that are scored again
 };
 
 struct SearchScratch final : Index::Scratch {
@@ -85,6 +85,10 @@ class VectorIndex final : public Index {
  private:
   Status check_batch(const int64_t* ids, const float* vectors, uint64_t n) const;
   void insert_group(const int64_t* ids, const float* vectors, uint32_t n);
+  // Codes with a centre and axes of their own for these slots.
+  Codes code_anew(std::span<const uint32_t> slots, const RowReader& row_of_slot) const;
+  // Inserts the vectors and finds all links anew, beside readers.
+  Status rebuild(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task);
   Status check_queries(const Query& query) const;
   struct Out {
     int64_t* ids;
@@ -96,7 +100,7 @@ class VectorIndex final : public Index {
                      const Out& out) const;
   Status begin(const Query& q, uint64_t number, Lane* lane, gyr_task* task, bool* walks) const;
   Status finish(const Query& q, Lane* lane, gyr_task* task, bool walked, const Out& out) const;
-  void rerank(const Query& q, Lane* lane) const;
+  void rerank(Lane* lane) const;
   Status search_many(const Query& q, gyr_task* task, const Out& out) const;
   std::unique_ptr<SearchScratch> borrow() const;
   void give_back(std::unique_ptr<SearchScratch> s) const;

@@ -4,16 +4,10 @@
 #include <cstring>
 #include <span>
 
-#include "index/codes.h"
+#include "index/diverse.h"
 #include "index/scan.h"
 
 namespace gyr::index {
-
-struct Candidate {
-  static constexpr uint32_t kExpanded = 1u << 31;
-  float score;
-  uint32_t slot;  // with kExpanded once its links have been followed
-};
 
 // The slots that a walk has reached. It empties by forgetting them one by one, or all when they are too many to list.
 class Visited {

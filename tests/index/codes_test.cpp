@@ -22,8 +22,9 @@ TEST(Codes, ScoresAreNearThoseOfTheVectors) {
       auto rows = moved(mixture(kN, dim, 1, 0.5), offset), queries = moved(gaussian(20, dim, 2), offset);
       const auto& ops = kernels::best();
       Codes codes(std::pmr::get_default_resource(), dim, &ops);
+      codes.learn([&](uint64_t i, float*) { return &rows[i * dim]; }, kN);
       codes.resize(kN);
-      codes.recentre(rows.data(), dim, kN);
+      for (uint32_t i = 0; i < kN; i++) codes.write(i, &rows[i * dim]);
       std::vector<uint32_t> at(kN);
       for (uint32_t i = 0; i < kN; i++) at[i] = uint32_t((i * 7) % kN);
       std::vector<int32_t> dots(kN);
@@ -57,11 +58,9 @@ TEST(Codes, ExtremeVectorsHaveFiniteScores) {
   const auto& ops = kernels::best();
   for (bool centred : {false, true}) {
     Codes codes(std::pmr::get_default_resource(), 3, &ops);
+    if (centred) codes.learn([&](uint64_t i, float*) { return rows[i].data(); }, rows.size());
     codes.resize(rows.size());
-    std::vector<float> flat;
-    for (auto& r : rows) flat.insert(flat.end(), r.begin(), r.end());
     for (uint32_t i = 0; i < rows.size(); i++) codes.write(i, rows[i].data());
-    if (centred) codes.recentre(flat.data(), 3, rows.size());
     CodeQuery query(std::pmr::get_default_resource());
     const uint32_t at[] = {0, 1, 2, 3, 4, 5};
     int32_t dots[6];

@@ -1,0 +1,149 @@
+#include "index/build.h"
+
+#include <atomic>
+#include <numeric>
+
+#include "base/hash.h"
+#include "base/math.h"
+
+namespace gyr::index {
+namespace {
+
+// Large products are looked for among so many of the longest vectors.
+constexpr uint64_t kLongestShare = 8, kLeastLongest = 4096;
+constexpr uint64_t kAtOnce = 128;  // nodes that a thread takes
+
+class Build {
+ public:
+  Build(const Codes& codes, std::span<const uint32_t> members, gyr_metric metric, uint32_t width, uint64_t seed,
+        Runtime* runtime, gyr_task* task)
+      : codes_(codes),
+        members_(members),
+        metric_(metric),
+        width_(width),
+        seed_(seed),
+        runtime_(runtime),
+        task_(task),
+        near_(runtime->memory()),
+        own_(codes.slots() * width, kNone, Aligned<uint32_t>(runtime->memory())),
+        first_(codes.slots() + 2, 0, Aligned<uint64_t>(runtime->memory())),
+        back_(Aligned<uint32_t>(runtime->memory())) {
+    for (uint32_t i = 0; i < runtime->concurrency(); i++) scratch_.emplace_back(runtime->memory());
+  }
+
+  Status run(Links* out) {
+    choose_pivots(out);
+    Products products;
+    Array<uint32_t> longest = longest_members();
+    products.from = longest;
+    products.take = [this](uint64_t position, std::span<const Candidate> best, uint32_t worker) {
+      uint32_t n = 0;
+      choose_diverse(codes_, false, best, width_ / 2, &scratch_[worker].rival, own(members_[position]), &n);
+    };
+    PartitionOptions options;
+    options.seed = seed_;
+    find_neighbours(
+        codes_, members_, options, metric_ == GYR_METRIC_IP ? &products : nullptr, runtime_,
+        [this] { return !check(task_).ok(); }, &near_);
+    spread([&](uint64_t position, LinkScratch* s) {
+      uint32_t* links = own(members_[position]);
+      auto n = uint32_t(std::find(links, links + width_, kNone) - links);
+      choose_diverse(codes_, true, near_.of(position), width_, &s->rival, links, &n);
+    });
+    GYR_TRY(check(task_));
+    find_links_back();
+    out->of.assign(own_.size(), kNone);
+    spread([&](uint64_t position, LinkScratch* s) { unite(members_[position], s, out); });
+    return check(task_);
+  }
+
+ private:
+  uint32_t* own(uint32_t slot) { return own_.data() + uint64_t(slot) * width_; }
+
+  // body(position, scratch) of every member, near ones after each other: they look at the same codes.
+  template <class Body>
+  void spread(const Body& body) {
+    std::atomic<uint64_t> next{0};
+    const uint64_t parts = div_up(members_.size(), kAtOnce);
+    runtime_->parallel_for(std::min<uint64_t>(scratch_.size(), parts), [&](uint64_t w) {
+      for (uint64_t part; (part = next.fetch_add(1, std::memory_order_relaxed)) < parts && check(task_).ok();)
+        for (uint64_t i = part * kAtOnce; i < std::min<uint64_t>((part + 1) * kAtOnce, members_.size()); i++)
+          body(near_.order[i], &scratch_[w]);
+    });
+  }
+
+  // The members by `weight`, the greatest `most` of them first.
+  template <class Weight>
+  void greatest(uint64_t most, Array<uint32_t>* out, const Weight& weight) const {
+    out->assign(members_.begin(), members_.end());
+    most = std::min<uint64_t>(most, out->size());
+    std::partial_sort(out->begin(), out->begin() + ptrdiff_t(most), out->end(), [&](uint32_t a, uint32_t b) {
+      const auto wa = weight(a), wb = weight(b);
+      return wa > wb || (wa == wb && a < b);
+    });
+    out->resize(most);
+    out->shrink_to_fit();
+  }
+  auto length() const {
+    return [this](uint32_t slot) { return codes_.squared_length(slot); };
+  }
+
+  void choose_pivots(Links* out) const {
+    const uint32_t longest = top_pivots_of(metric_);
+    greatest(longest, &out->top_pivots, length());
+    greatest(kPivots - longest, &out->random_pivots, [this](uint32_t slot) { return mix64(seed_ + slot); });
+    out->top_pivots.reserve(kPivots);
+    out->random_pivots.reserve(kPivots);
+  }
+
+  Array<uint32_t> longest_members() const {
+    Array<uint32_t> out{Aligned<uint32_t>(runtime_->memory())};
+    if (metric_ == GYR_METRIC_IP) greatest(std::max(kLeastLongest, members_.size() / kLongestShare), &out, length());
+    return out;
+  }
+
+  // Who chose a slot: back_[first_[slot]..first_[slot + 1]).
+  void find_links_back() {
+    const auto each = [&](const auto& use) {
+      for (uint32_t slot : members_)
+        for (const uint32_t *l = own(slot), *end = l + width_; l < end && *l != kNone; l++) use(slot, *l);
+    };
+    each([&](uint32_t, uint32_t to) { first_[to + 2]++; });
+    std::partial_sum(first_.begin(), first_.end(), first_.begin());
+    back_.resize(first_.back());
+    each([&](uint32_t slot, uint32_t to) { back_[first_[to + 1]++] = slot; });
+  }
+
+  void unite(uint32_t node, LinkScratch* s, Links* out) {
+    const uint32_t* chosen = own(node);
+    s->ids.assign(chosen, std::find(chosen, chosen + width_, kNone));
+    const auto n = ptrdiff_t(s->ids.size());
+    for (uint64_t i = first_[node]; i < first_[node + 1]; i++)
+      if (std::find(s->ids.begin(), s->ids.begin() + n, back_[i]) == s->ids.begin() + n) s->ids.push_back(back_[i]);
+    uint32_t* links = out->of.data() + uint64_t(node) * width_;
+    if (s->ids.size() > width_) return choose_links(codes_, metric_, node, width_, s, links);
+    std::copy(s->ids.begin(), s->ids.end(), links);
+  }
+
+  const Codes& codes_;
+  const std::span<const uint32_t> members_;
+  const gyr_metric metric_;
+  const uint32_t width_;
+  const uint64_t seed_;
+  Runtime* const runtime_;
+  gyr_task* const task_;
+  Neighbours near_;
+  Array<uint32_t> own_;  // [slots, width], what nodes chose themselves
+  Array<uint64_t> first_;
+  Array<uint32_t> back_;
+  std::vector<LinkScratch> scratch_;  // of the threads
+};
+
+}  // namespace
+
+Status build_links(const Codes& codes, std::span<const uint32_t> members, gyr_metric metric, uint32_t width,
+                   uint64_t seed, Runtime* runtime, gyr_task* task, Links* out) {
+  return Build(codes, members, metric, width, seed, runtime, task).run(out);
+}
+
+}  // namespace gyr::index

@@ -1,0 +1,27 @@
+// All links of a graph at once: near neighbours from random partitions, a diverse choice of them, and links back. Each
+// node costs a fraction of what finding its neighbours by a walk does, and what borders hide from one partition and
+// not from the next leaves links of many lengths: walks are at least as good as on a graph of one insertion after the
+// other (docs/design/007-index.md).
+#pragma once
+
+#include "exec/task.h"
+#include "index/partitions.h"
+
+namespace gyr::index {
+
+// Where walks enter: random slots, and under inner product mostly the longest vectors.
+constexpr uint32_t kPivots = 64;
+constexpr uint32_t top_pivots_of(gyr_metric metric) { return metric == GYR_METRIC_IP ? kPivots * 3 / 4 : 0; }
+
+struct Links {
+  explicit Links(std::pmr::memory_resource* m)
+      : of(Aligned<uint32_t>(m)), top_pivots(Aligned<uint32_t>(m)), random_pivots(Aligned<uint32_t>(m)) {}
+  Array<uint32_t> of;  // [slots, width], unused ones kNone at the end
+  Array<uint32_t> top_pivots, random_pivots;
+};
+
+// Links among the members; other slots have none. The same for any number of threads.
+Status build_links(const Codes& codes, std::span<const uint32_t> members, gyr_metric metric, uint32_t width,
+                   uint64_t seed, Runtime* runtime, gyr_task* task, Links* out);
+
+}  // namespace gyr::index
