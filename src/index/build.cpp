@@ -38,9 +38,11 @@ class Build {
     products.from = longest;
     products.take = [this](uint64_t position, std::span<const Candidate> best, uint32_t worker) {
       uint32_t n = 0;
-      choose_diverse(codes_, false, best, width_ / 2, &scratch_[worker].rival, own(members_[position]), &n);
+      choose_diverse(codes_, false, slack_, best, width_ / 2, &scratch_[worker].rival, own(members_[position]), &n);
     };
     PartitionOptions options;
+    // Distance alone has to find all links: more of them, each round's fewer, so that not all are nearest ones.
+    if (metric_ != GYR_METRIC_IP) options = {.rounds = 6, .part = 512, .kept = 6, .most = 48};
     options.seed = seed_;
     find_neighbours(
         codes_, members_, options, metric_ == GYR_METRIC_IP ? &products : nullptr, runtime_,
@@ -48,7 +50,7 @@ class Build {
     spread([&](uint64_t position, LinkScratch* s) {
       uint32_t* links = own(members_[position]);
       auto n = uint32_t(std::find(links, links + width_, kNone) - links);
-      choose_diverse(codes_, true, near_.of(position), width_, &s->rival, links, &n);
+      choose_diverse(codes_, true, slack_, near_.of(position), width_, &s->rival, links, &n);
     });
     GYR_TRY(check(task_));
     find_links_back();
@@ -91,7 +93,7 @@ class Build {
   void choose_pivots(Links* out) const {
     const uint32_t longest = top_pivots_of(metric_);
     greatest(longest, &out->top_pivots, length());
-    greatest(kPivots - longest, &out->random_pivots, [this](uint32_t slot) { return mix64(seed_ + slot); });
+    greatest(pivots_of(metric_) - longest, &out->random_pivots, [this](uint32_t slot) { return mix64(seed_ + slot); });
     out->top_pivots.reserve(kPivots);
     out->random_pivots.reserve(kPivots);
   }
@@ -121,13 +123,14 @@ class Build {
     for (uint64_t i = first_[node]; i < first_[node + 1]; i++)
       if (std::find(s->ids.begin(), s->ids.begin() + n, back_[i]) == s->ids.begin() + n) s->ids.push_back(back_[i]);
     uint32_t* links = out->of.data() + uint64_t(node) * width_;
-    if (s->ids.size() > width_) return choose_links(codes_, metric_, node, width_, s, links);
+    if (s->ids.size() > width_) return choose_links(codes_, metric_, slack_, node, width_, s, links);
     std::copy(s->ids.begin(), s->ids.end(), links);
   }
 
   const Codes& codes_;
   const std::span<const uint32_t> members_;
   const gyr_metric metric_;
+  const Slack slack_ = metric_ == GYR_METRIC_IP ? kProductSlack : kBuildSlack;
   const uint32_t width_;
   const uint64_t seed_;
   Runtime* const runtime_;

@@ -10,7 +10,8 @@
 namespace gyr::index {
 
 // Where walks enter: random slots, and under inner product mostly the longest vectors.
-constexpr uint32_t kPivots = 64;
+constexpr uint32_t kPivots = 64;  // at most
+constexpr uint32_t pivots_of(gyr_metric metric) { return metric == GYR_METRIC_IP ? kPivots : kPivots / 2; }
 constexpr uint32_t top_pivots_of(gyr_metric metric) { return metric == GYR_METRIC_IP ? kPivots * 3 / 4 : 0; }
 
 struct Links {

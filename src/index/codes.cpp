@@ -16,9 +16,12 @@ constexpr float kCaptured = 0.93f;
 
 // What x is divided by so that its largest value becomes `most`. Values so small that this would overflow are zeros.
 float step_of(const float* x, uint32_t n, float most) {
-  float largest = 0;
-  for (uint32_t i = 0; i < n; i++) largest = std::max(largest, std::abs(x[i]));
-  const float step = largest / most;
+  float largest[8] = {};
+  uint32_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (uint32_t j = 0; j < 8; j++) largest[j] = std::max(largest[j], std::abs(x[i + j]));
+  for (; i < n; i++) largest[0] = std::max(largest[0], std::abs(x[i]));
+  const float step = *std::max_element(largest, largest + 8) / most;
   return step > 1e-36f ? step : 0;
 }
 
@@ -61,6 +64,8 @@ Codes::Codes(std::pmr::memory_resource* memory, uint32_t dim, const kernels::Ops
       notes_(Aligned<CodeNote>(memory)),
       centre_(dim, 0, Aligned<float>(memory)),
       axes_(Aligned<float>(memory)),
+      axis_codes_(Aligned<int8_t>(memory)),
+      axis_scales_(Aligned<float>(memory)),
       next_learning_(kFirstLearning),
       writer_(memory) {
   writer_.reserve(dim);
@@ -83,7 +88,14 @@ const float* Codes::coded(const float* vector, CodeQuery* q) const {
   q->note.along = ops_->dot(vector, centre_.data(), dim_) - half_squared_;
   if (!partial()) return q->shifted.data();
   q->along.resize(coded_);
-  ops_->dot_rows(q->shifted.data(), axes_.data(), coded_, dim_, dim_, q->along.data());
+  const size_t stride = kernels::code_stride(dim_);
+  const int32_t most = kernels::code_query_max(dim_);
+  const float step = step_of(q->shifted.data(), dim_, float(most));
+  q->values.assign(stride, 0);
+  ops_->encode_query(q->shifted.data(), dim_, step > 0 ? 1 / step : 0, q->values.data(), most);
+  q->dots.resize(coded_);
+  ops_->dot_codes(q->values.data(), axis_codes_.data(), coded_, dim_, stride, q->dots.data());
+  for (uint32_t i = 0; i < coded_; i++) q->along[i] = float(q->dots[i]) * (step * axis_scales_[i]);
   return q->along.data();
 }
 
@@ -126,6 +138,15 @@ void Codes::set(std::span<const float> centre, std::span<const float> axes, uint
   next_learning_ = next > kLastLearning ? UINT64_MAX : next;
   coded_ = partial() ? uint32_t(axes_.size() / dim_) : dim_;
   stride_ = uint32_t(kernels::code_stride(coded_));
+  if (!partial()) return;
+  const size_t stride = kernels::code_stride(dim_);
+  axis_codes_.assign(coded_ * stride, 0);
+  axis_scales_.resize(coded_);
+  for (uint32_t i = 0; i < coded_; i++) {
+    const float* axis = axes_.data() + uint64_t(i) * dim_;
+    axis_scales_[i] = step_of(axis, dim_, 127);
+    ops_->encode_codes(axis, dim_, axis_scales_[i] > 0 ? 1 / axis_scales_[i] : 0, axis_codes_.data() + i * stride);
+  }
 }
 
 void Codes::prepare(const float* vector, CodeQuery* q) const { code(coded(vector, q), q); }

@@ -30,14 +30,16 @@ struct CodeNote {
 // A vector as codes are scored against.
 struct CodeQuery {
   explicit CodeQuery(std::pmr::memory_resource* m)
-      : values(Aligned<int16_t>(m)), shifted(Aligned<float>(m)), along(Aligned<float>(m)) {}
+      : values(Aligned<int16_t>(m)), shifted(Aligned<float>(m)), along(Aligned<float>(m)), dots(Aligned<int32_t>(m)) {}
   void reserve(uint32_t dim) {
     values.reserve(kernels::code_stride(dim));
     shifted.reserve(dim);
     along.reserve(dim);
+    dots.reserve(dim);
   }
   Array<int16_t> values;
   Array<float> shifted, along;  // scratch: less the centre; that along the axes
+  Array<int32_t> dots;          // scratch
   CodeNote note;
 };
 
@@ -93,7 +95,8 @@ class Codes {
   void score(const CodeQuery& query, bool l2, const CodeBlock& block, size_t n, int32_t* dots, float* out) const;
 
   uint64_t bytes() const {
-    return codes_.capacity() + notes_.capacity() * sizeof(CodeNote) + (centre_.capacity() + axes_.capacity()) * 4;
+    return codes_.capacity() + notes_.capacity() * sizeof(CodeNote) + (centre_.capacity() + axes_.capacity()) * 4 +
+           axis_codes_.capacity() + axis_scales_.capacity() * 4;
   }
 
  private:
@@ -105,6 +108,9 @@ class Codes {
   Array<int8_t> codes_;  // [slots, stride]
   Array<CodeNote> notes_;
   Array<float> centre_, axes_;
+  // The axes as they are used: 8 bits are as good as those of the codes, and quicker to multiply with.
+  Array<int8_t> axis_codes_;  // [coded_, code_stride(dim_)]
+  Array<float> axis_scales_;
   float half_squared_ = 0;  // m m / 2
   uint64_t next_learning_;
   CodeQuery writer_;

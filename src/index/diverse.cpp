@@ -6,14 +6,11 @@
 namespace gyr::index {
 namespace {
 
-// How much nearer to a link than to the node a candidate must be to lie behind the link: squared distances by this
-// factor, products by this share of the node's own.
-constexpr float kDistanceSlack = 1.5f, kProductSlack = 0.3f;
 constexpr uint32_t kMostRivals = 256;
 
 }  // namespace
 
-void choose_diverse(const Codes& codes, bool l2, std::span<const Candidate> candidates, uint32_t limit,
+void choose_diverse(const Codes& codes, bool l2, Slack slack, std::span<const Candidate> candidates, uint32_t limit,
                     CodeQuery* rival, uint32_t* out, uint32_t* n) {
   const uint32_t first = *n;
   float scores[8];
@@ -22,7 +19,7 @@ void choose_diverse(const Codes& codes, bool l2, std::span<const Candidate> cand
   uint32_t k = 0;
   for (const Candidate& c : candidates) {
     if (*n == limit || k == kMostRivals) return;
-    const float bar = l2 ? c.score / kDistanceSlack : c.score + std::abs(c.score) * kProductSlack;
+    const float bar = l2 ? c.score / slack.distance : c.score + std::abs(c.score) * slack.product;
     bool hidden = false;
     codes.prepare(c.slot, rival);
     for (uint32_t i = 0; i < k && !hidden; i += 8) {
@@ -36,7 +33,8 @@ void choose_diverse(const Codes& codes, bool l2, std::span<const Candidate> cand
   }
 }
 
-void choose_links(const Codes& codes, gyr_metric metric, uint32_t node, uint32_t width, LinkScratch* s, uint32_t* out) {
+void choose_links(const Codes& codes, gyr_metric metric, Slack slack, uint32_t node, uint32_t width, LinkScratch* s,
+                  uint32_t* out) {
   uint32_t n = 0;
   s->scores.resize(std::max(s->scores.size(), s->ids.size()));
   s->dots.resize(std::max(s->dots.size(), s->ids.size()));
@@ -49,7 +47,7 @@ void choose_links(const Codes& codes, gyr_metric metric, uint32_t node, uint32_t
     std::sort(s->candidates.begin(), s->candidates.end(), [](const Candidate& a, const Candidate& b) {
       return a.score > b.score || (a.score == b.score && a.slot < b.slot);
     });
-    choose_diverse(codes, l2, s->candidates, l2 ? width : width / 2, &s->rival, out, &n);
+    choose_diverse(codes, l2, slack, s->candidates, l2 ? width : width / 2, &s->rival, out, &n);
   }
   std::fill(out + n, out + width, kNone);
 }

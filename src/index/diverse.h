@@ -40,14 +40,22 @@ struct LinkScratch {
   Array<int32_t> dots;
 };
 
+// How much nearer to a link than to the node a candidate must be to lie behind the link: squared distances by this
+// factor, products by this share of the node's own. Measured (docs/design/007-index.md): by distance alone, links that
+// are inserted one by one must not fill up with near ones.
+struct Slack {
+  float distance, product;
+};
+constexpr Slack kInsertSlack{1.2f, 0}, kBuildSlack{1.3f, 0}, kProductSlack{1.5f, 0.3f};
+
 // Adds to out[0, *n) of the candidates, which are best first, until there are `limit`. Slots already in `out` are kept
 // but hide no others.
-void choose_diverse(const Codes& codes, bool l2, std::span<const Candidate> candidates, uint32_t limit,
+void choose_diverse(const Codes& codes, bool l2, Slack slack, std::span<const Candidate> candidates, uint32_t limit,
                     CodeQuery* rival, uint32_t* out, uint32_t* n);
 
 // A node's links among scratch->ids: out [width], unused ones kNone at the end. By inner product for one half of them
 // when that is the metric, and by distance.
-void choose_links(const Codes& codes, gyr_metric metric, uint32_t node, uint32_t width, LinkScratch* scratch,
-                  uint32_t* out);
+void choose_links(const Codes& codes, gyr_metric metric, Slack slack, uint32_t node, uint32_t width,
+                  LinkScratch* scratch, uint32_t* out);
 
 }  // namespace gyr::index

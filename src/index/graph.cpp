@@ -95,7 +95,7 @@ void Graph::find_neighbours(uint32_t node, Worker* w, uint32_t* out) const {
         if (slot != node && (!alive || store_.is_alive(slot))) candidates.push_back({c.score, slot});
       }
     }
-    choose_diverse(*store_.codes, l2, candidates, l2 ? width : width / 2, &w->links.rival, out, &n);
+    choose_diverse(*store_.codes, l2, slack(), candidates, l2 ? width : width / 2, &w->links.rival, out, &n);
   }
   std::fill(out + n, out + width, kNone);
 }
@@ -116,7 +116,7 @@ void Graph::edit_target(size_t first, size_t last, Worker* w, uint32_t* out) con
     if (std::find(w->links.ids.begin(), w->links.ids.end(), edits_[i].add) == w->links.ids.end())
       w->links.ids.push_back(edits_[i].add);
   if (repair || w->links.ids.size() > width)
-    return choose_links(*store_.codes, store_.metric, node, width, &w->links, out);
+    return choose_links(*store_.codes, store_.metric, slack(), node, width, &w->links, out);
   std::copy(w->links.ids.begin(), w->links.ids.end(), out);
   std::fill(out + w->links.ids.size(), out + width, kNone);
 }
@@ -222,7 +222,7 @@ void Graph::add_pivot(uint32_t slot) {
     if (weight(slot) > weight(*least)) *least = slot;
   };
   const uint32_t longest = top_pivots_of(store_.metric);
-  put(&random_pivots, kPivots - longest, [&](uint32_t s) { return mix64(seed + s); });
+  put(&random_pivots, pivots_of(store_.metric) - longest, [&](uint32_t s) { return mix64(seed + s); });
   if (!longest) return;
   put(&top_pivots, longest, [&](uint32_t s) { return store_.codes->squared_length(s); });
 }

@@ -67,6 +67,7 @@ class Graph {
     const char* l = reinterpret_cast<const char*>(links.data() + uint64_t(slot) * width);
     for (uint32_t b = 0; b < width * 4; b += 64) __builtin_prefetch(l + b);
   }
+  Slack slack() const { return store_.metric == GYR_METRIC_IP ? kProductSlack : kInsertSlack; }
   uint32_t at_once() const { return std::max(width, kMostPivots * 2); }
   void find_neighbours(uint32_t node, Worker* w, uint32_t* out) const;
   void edit_target(size_t first, size_t last, Worker* w, uint32_t* out) const;

@@ -121,9 +121,22 @@ bool Store::remove(int64_t id) {
   return true;
 }
 
+namespace {
+
+// Several sums, as one would wait for itself.
+double squared_length(const float* x, uint32_t n) {
+  double sums[8] = {};
+  uint32_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (uint32_t j = 0; j < 8; j++) sums[j] += double(x[i + j]) * x[i + j];
+  for (; i < n; i++) sums[0] += double(x[i]) * x[i];
+  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
+}  // namespace
+
 bool Store::prepare(const float* vector, float* row) const {
-  double squared = 0;
-  for (uint32_t i = 0; i < dim; i++) squared += double(vector[i]) * vector[i];
+  const double squared = squared_length(vector, dim);
   if (!(squared <= kMaxSquaredNorm)) return false;  // also NaN and infinity
   if (metric == GYR_METRIC_COSINE) {
     if (squared == 0) return false;
