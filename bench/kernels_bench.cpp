@@ -225,6 +225,17 @@ void hop_stored(const Ops& ops, RowType type, size_t n, size_t of, size_t dim, S
   });
 }
 
+void hop_coded(const Ops& ops, bool fine, size_t n, size_t of, size_t dim, State& state) {
+  const size_t stride = code_stride(dim);
+  const auto q = values(stride);
+  const std::vector<int8_t, Aligned<int8_t>> codes(n * stride, 7), rests(fine ? n * stride : 0, 7);
+  const Floats scales(32, 0.01f);
+  const CodedRows rows{codes.data(), fine ? rests.data() : nullptr, stride};
+  float out[32];
+  hops(of, state,
+       [&](const uint32_t* at, size_t count) { ops.dot_coded_at(q.data(), rows, scales.data(), at, count, dim, out); });
+}
+
 void dot_codes(const Ops& ops, size_t n, size_t dim, State& state) {
   const size_t stride = code_stride(dim);
   const std::vector<int8_t, Aligned<int8_t>> codes(n * stride, 7);
@@ -307,6 +318,8 @@ int register_all() {
         const auto hop = [&](const char* what) { return label(what, who, rows) + (of == n ? "/far" : "/cached"); };
         add(hop("hop_rows"), [=](State& st) { hop_rows(*ops, n, of, dim, st); });
         add(hop("hop_codes"), [=](State& st) { hop_codes(*ops, n, of, dim, st); });
+        add(hop("hop_int8"), [=](State& st) { hop_coded(*ops, false, n, of, dim, st); });
+        add(hop("hop_int16"), [=](State& st) { hop_coded(*ops, true, n, of, dim, st); });
         add(hop("hop_float32"), [=](State& st) { hop_stored(*ops, RowType::kFloat32, n, of, dim, st); });
         add(hop("hop_float16"), [=](State& st) { hop_stored(*ops, RowType::kFloat16, n, of, dim, st); });
         add(hop("hop_bfloat16"), [=](State& st) { hop_stored(*ops, RowType::kBfloat16, n, of, dim, st); });

@@ -33,6 +33,16 @@ constexpr int32_t code_query_max(size_t dim) {
   return static_cast<int32_t>(most < INT16_MAX ? most : INT16_MAX);
 }
 
+// Rows that are codes: value d of row i stands for scale_i * (codes[i][d] + rests[i][d] / kRestSteps), without the
+// second term where rests is null. Both arrays have `stride` bytes between rows, as codes have, and zeros up to the
+// next multiple of kCodeBlock after dim; so has the float query against them.
+constexpr int kRestSteps = 254;  // half of a code's step is 127 of these
+struct CodedRows {
+  const int8_t* codes;
+  const int8_t* rests;
+  size_t stride;
+};
+
 constexpr size_t kRowsAhead = 32;
 // Always inlined: GCC takes a function that only prefetches for one without effect, and drops calls that it has not
 // inlined by then.
@@ -66,6 +76,12 @@ struct Ops {
   // out = x * scale, rounded to nearest even and clamped to +-127 or +-bound (at most INT16_MAX). No NaN.
   void (*encode_codes)(const float* x, size_t n, float scale, int8_t* out);
   void (*encode_query)(const float* x, size_t n, float scale, int16_t* out, int32_t bound);
+
+  // One query against coded rows picked by number: out[i] = q . row, or -|q - row|^2. scales [n], of the rows picked.
+  void (*dot_coded_at)(const float* q, const CodedRows& rows, const float* scales, const uint32_t* at, size_t n,
+                       size_t dim, float* out);
+  void (*l2_coded_at)(const float* q, const CodedRows& rows, const float* scales, const uint32_t* at, size_t n,
+                      size_t dim, float* out);
 
   // One query against stored rows picked by number, `stride` bytes apart: out[i] = q . row, or -|q - row|^2.
   void (*dot_stored_at)(RowType type, const float* q, const void* rows, const uint32_t* at, size_t n, size_t dim,

@@ -16,7 +16,33 @@ float encode(float x, float scale, float bound) {
   return std::fmin(std::fmax(std::nearbyint(x * scale), -bound), bound);
 }
 
+float value(const CodedRows& rows, float scale, uint32_t row, size_t j) {
+  const int8_t code = rows.codes[row * rows.stride + j];
+  if (rows.rests == nullptr) return scale * static_cast<float>(code);
+  const int steps = kRestSteps * code + rows.rests[row * rows.stride + j];
+  return scale / kRestSteps * static_cast<float>(steps);
+}
+
 }  // namespace
+
+void dot_coded_at(const float* q, const CodedRows& rows, const float* scales, const uint32_t* at, size_t n, size_t dim,
+                  float* out) {
+  for (size_t i = 0; i < n; ++i) {
+    out[i] = 0;
+    for (size_t j = 0; j < dim; ++j) out[i] += q[j] * value(rows, scales[i], at[i], j);
+  }
+}
+
+void l2_coded_at(const float* q, const CodedRows& rows, const float* scales, const uint32_t* at, size_t n, size_t dim,
+                 float* out) {
+  for (size_t i = 0; i < n; ++i) {
+    out[i] = 0;
+    for (size_t j = 0; j < dim; ++j) {
+      const float diff = q[j] - value(rows, scales[i], at[i], j);
+      out[i] -= diff * diff;
+    }
+  }
+}
 
 void dot_codes(const int16_t* q, const int8_t* codes, size_t n, size_t dim, size_t stride, int32_t* out) {
   for (size_t i = 0; i < n; ++i) out[i] = dot(q, codes + i * stride, dim);

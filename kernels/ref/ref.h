@@ -19,6 +19,10 @@ void dot_codes_at(const int16_t* q, const int8_t* codes, const uint32_t* at, siz
                   int32_t* out);
 void encode_codes(const float* x, size_t n, float scale, int8_t* out);
 void encode_query(const float* x, size_t n, float scale, int16_t* out, int32_t bound);
+void dot_coded_at(const float* q, const CodedRows& rows, const float* scales, const uint32_t* at, size_t n, size_t dim,
+                  float* out);
+void l2_coded_at(const float* q, const CodedRows& rows, const float* scales, const uint32_t* at, size_t n, size_t dim,
+                 float* out);
 void dot_stored_at(RowType type, const float* q, const void* rows, const uint32_t* at, size_t n, size_t dim,
                    size_t stride, float* out);
 void l2_stored_at(RowType type, const float* q, const void* rows, const uint32_t* at, size_t n, size_t dim,

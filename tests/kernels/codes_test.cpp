@@ -164,6 +164,52 @@ TEST_P(CodeKernels, StoredRowsByNumber) {
   }
 }
 
+TEST_P(CodeKernels, CodedRowsByNumber) {
+  std::mt19937 random(3);
+  for (bool fine : {false, true}) {
+    for (size_t dim : dims()) {
+      const size_t stride = code_stride(dim) + (dim % 3 == 0 ? kCodeBlock : 0), padded = code_stride(dim);
+      GuardedBytes codes(kMostRows * stride), rests(kMostRows * stride);  // zeros, as fresh pages are
+      Guarded q(padded);
+      std::vector<float> scale(kMostRows), want(kMostRows), far(kMostRows), room(kMostRows);
+      for (size_t j = 0; j < dim; ++j) q[j] = static_cast<float>(random() % 20001) / 10000 - 1;
+      for (size_t i = 0; i < kMostRows; ++i) {
+        scale[i] = 0.001f * static_cast<float>(i + 1);
+        std::vector<float> row(dim), diff(dim);
+        for (size_t j = 0; j < dim; ++j) {
+          const auto code = static_cast<int8_t>(random()), rest = static_cast<int8_t>(random());
+          codes.data()[i * stride + j] = static_cast<uint8_t>(code);
+          rests.data()[i * stride + j] = static_cast<uint8_t>(rest);
+          row[j] = static_cast<float>(scale[i] * (code + (fine ? rest / 254.0 : 0)));
+          diff[j] = q[j] - row[j];
+        }
+        double absolute = 0;
+        want[i] = static_cast<float>(dot_exact(q.data(), row.data(), dim, &absolute));
+        room[i] = static_cast<float>(1e-5 * absolute + 1e-7);
+        far[i] = static_cast<float>(-dot_exact(diff.data(), diff.data(), dim, &absolute));
+      }
+      const CodedRows rows{reinterpret_cast<int8_t*>(codes.data()),
+                           fine ? reinterpret_cast<int8_t*>(rests.data()) : nullptr, stride};
+      std::vector<float> alone(kMostRows);  // a row's score does not depend on its neighbours
+      for (uint32_t i = 0; i < kMostRows; ++i) ops().dot_coded_at(q.data(), rows, &scale[i], &i, 1, dim, &alone[i]);
+      for (size_t n : kCounts) {
+        const std::vector<uint32_t> at = picked(n, random);
+        std::vector<float> scales(n), dots(n + 1, -7), distances(n + 1, -7);
+        for (size_t i = 0; i < n; ++i) scales[i] = scale[at[i]];
+        ops().dot_coded_at(q.data(), rows, scales.data(), at.data(), n, dim, dots.data());
+        ops().l2_coded_at(q.data(), rows, scales.data(), at.data(), n, dim, distances.data());
+        for (size_t i = 0; i < n; ++i) {
+          ASSERT_NEAR(dots[i], want[at[i]], room[at[i]]) << fine << " " << dim << " " << n;
+          ASSERT_EQ(dots[i], alone[at[i]]) << fine << " " << dim << " " << n << " " << i;
+          ASSERT_NEAR(distances[i], far[at[i]], -1e-5f * far[at[i]] + 1e-7f) << fine << " " << dim;
+        }
+        ASSERT_EQ(dots[n], -7);
+        ASSERT_EQ(distances[n], -7);
+      }
+    }
+  }
+}
+
 TEST_P(CodeKernels, StoredInfinityStaysInfinity) {
   const float inf = std::numeric_limits<float>::infinity();
   const uint32_t at[] = {0};
