@@ -21,6 +21,18 @@ enum { GYR_METRIC_DEFAULT = 0 /**< inner product */, GYR_METRIC_IP = 1, GYR_METR
 typedef int32_t gyr_index_kind;
 enum { GYR_INDEX_DEFAULT = 0 /**< graph */, GYR_INDEX_EXACT = 1, GYR_INDEX_GRAPH = 2 };
 
+/** In which precision an index keeps its vectors; scores are those of the vectors as they are kept. docs/index.md has
+ * what each costs in recall and takes in memory. */
+typedef int32_t gyr_stored;
+enum {
+  GYR_STORED_DEFAULT = 0 /**< FP32 */,
+  GYR_STORED_FP32 = 1,
+  GYR_STORED_FP16 = 2 /**< no value beyond +-65504 */,
+  GYR_STORED_BF16 = 3 /**< 8 bits of precision, float's range */,
+  GYR_STORED_INT16 = 4 /**< two int8 codes and a scale per vector: the precise one of the small ones */,
+  GYR_STORED_INT8 = 5 /**< one int8 code and a scale per vector: a graph's walk, and nothing else */
+};
+
 /** How an index is made; zero is the default of every field but dim. */
 typedef struct gyr_index_options {
   uint32_t struct_size;
@@ -31,6 +43,8 @@ typedef struct gyr_index_options {
   uint32_t build_effort;    /**< graph: candidates while inserting; 0 = 200 */
   uint64_t seed;            /**< 0 = fixed default; same input, same graph */
   uint64_t reserve;         /**< expected vectors; 0 = grow as needed */
+  gyr_stored stored;        /**< precision of the vectors */
+  uint32_t reserved;        /**< 0 */
 } gyr_index_options;
 
 /** Creates an empty index.
@@ -38,13 +52,29 @@ typedef struct gyr_index_options {
  * @param options required
  * @param out receives the handle
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE
+ * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE, RESOURCE_EXHAUSTED (reserve beyond the memory budget)
  * @ownership caller destroys *out
  * @threadsafe any
  * @blocking no
  * @since 0.1 */
 GYR_API gyr_status gyr_index_create(gyr_runtime *runtime, const gyr_index_options *options, gyr_index **out,
                                     gyr_error *err) GYR_NOEXCEPT;
+
+/** How much memory an index will take, before there is one.
+ * @param options as for gyr_index_create
+ * @param n vectors, less than 2^31
+ * @param threads of the runtime that it will be built in; 0 = 1
+ * @param bytes nullable; receives gyr_index_info.bytes after n vectors, inserted by one call or within `reserve`; an
+ *        index that grows call by call takes up to a quarter more
+ * @param peak nullable; receives the runtime's highest memory meanwhile; growing copies one array at a time besides
+ * @param err nullable
+ * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE
+ * @ownership none
+ * @threadsafe any
+ * @blocking no
+ * @since 0.1 */
+GYR_API gyr_status gyr_index_estimate(const gyr_index_options *options, uint64_t n, uint32_t threads, uint64_t *bytes,
+                                      uint64_t *peak, gyr_error *err) GYR_NOEXCEPT;
 
 /** Inserts or replaces vectors. Concurrent with searches: each search sees every id at most once, old or new.
  * @param index the index
@@ -53,8 +83,8 @@ GYR_API gyr_status gyr_index_create(gyr_runtime *runtime, const gyr_index_option
  * @param n number of vectors
  * @param task nullable
  * @param err nullable
- * @return GYR_OK, INVALID_ARGUMENT (duplicate id, NaN, zero vector: nothing is inserted), OUT_OF_RANGE (n),
- *         RESOURCE_EXHAUSTED (too many vectors); CANCELLED, DEADLINE (a prefix is inserted, as when memory runs out;
+ * @return GYR_OK, INVALID_ARGUMENT (duplicate id, NaN, zero vector, a value beyond FP16: nothing is inserted),
+ *         OUT_OF_RANGE (n), RESOURCE_EXHAUSTED (too many vectors, or the memory budget: nothing is inserted); CANCELLED, DEADLINE (a prefix is inserted, as when memory runs out;
  *         the index is valid)
  * @ownership borrows arguments
  * @threadsafe any
@@ -128,6 +158,13 @@ typedef struct gyr_index_info {
   uint64_t count;      /**< live vectors */
   uint64_t slots;      /**< highest slot + 1: size a filter bitmap by it */
   uint64_t bytes;      /**< memory in use */
+  gyr_stored stored;   /**< never GYR_STORED_DEFAULT */
+  uint32_t reserved;   /**< 0 */
+  uint64_t capacity;   /**< slots that `bytes` has room for */
+  uint64_t bytes_vectors; /**< of `bytes`: vectors, without codes that the graph walks on */
+  uint64_t bytes_codes;   /**< of `bytes`: the codes that the graph walks on */
+  uint64_t bytes_links;   /**< of `bytes`: the graph's links */
+  uint64_t bytes_ids;     /**< of `bytes`: ids and what finds them */
 } gyr_index_info;
 
 /** Facts about an index.

@@ -30,6 +30,18 @@ GYR_API gyr_status gyr_index_create(gyr_runtime* runtime, const gyr_index_option
   });
 }
 
+GYR_API gyr_status gyr_index_estimate(const gyr_index_options* options, uint64_t n, uint32_t threads, uint64_t* bytes,
+                                      uint64_t* peak, gyr_error* err) noexcept {
+  return guard(err, "index", [&]() -> Status {
+    gyr_index_options o;
+    GYR_TRY(read_struct(options, "options", "gyr_index_options", &o));
+    GYR_ASSIGN(auto estimate, Index::estimate(o, n, threads));
+    if (bytes) *bytes = estimate.bytes;
+    if (peak) *peak = estimate.peak;
+    return {};
+  });
+}
+
 GYR_API gyr_status gyr_index_upsert(gyr_index* index, const int64_t* ids, const float* vectors, uint64_t n,
                                     gyr_task* task, gyr_error* err) noexcept {
   return guard(err, "index", [&]() -> Status {

@@ -31,10 +31,4 @@ struct Aligned {
 template <class T>
 using Array = std::vector<T, Aligned<T>>;
 
-// Makes room for `size` elements, growing geometrically.
-template <class T>
-void grow(Array<T>* a, uint64_t size) {
-  if (size > a->capacity()) a->reserve(std::max<uint64_t>(size, a->capacity() + a->capacity() / 2));
-}
-
 }  // namespace gyr::index

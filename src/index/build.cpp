@@ -144,6 +144,17 @@ class Build {
 
 }  // namespace
 
+uint64_t links_memory(uint64_t slots, uint32_t dim, uint32_t width, uint32_t threads) {
+  constexpr uint64_t kThread = 1 << 17;
+  const uint64_t code = kernels::code_stride(dim) + sizeof(CodeNote) + 4;
+  const uint64_t longest = std::min(slots, std::max(kLeastLongest, slots / kLongestShare));
+  const uint64_t partitions =
+      slots * 9 + longest * code + threads * std::min<uint64_t>(slots, 8192 + 1024) * (code + 8);
+  const uint64_t found = slots * (PartitionOptions().most * sizeof(Candidate) + 4);
+  const uint64_t own = slots * (width * 4 + 8), back = slots * width * 4;
+  return found + own + std::max(partitions, back) + slots * width * 4 + threads * kThread;
+}
+
 Status build_links(const Codes& codes, std::span<const uint32_t> members, gyr_metric metric, uint32_t width,
                    uint64_t seed, Runtime* runtime, gyr_task* task, Links* out) {
   return Build(codes, members, metric, width, seed, runtime, task).run(out);

@@ -9,8 +9,8 @@ namespace {
 
 // Centres are taken of so many vectors, of 16 times as many, and so on; one of kLastLearning is a good one.
 constexpr uint64_t kFirstLearning = 256, kLastLearning = 65536, kCentreSample = 4096;
-// Axes: for vectors of so many dimensions, of so many vectors; so much of their squared lengths must lie along them.
-constexpr uint32_t kLongVector = 256, kMostAxes = 256;
+// Axes: of so many vectors; so much of their squared lengths must lie along them.
+constexpr uint32_t kMostAxes = 256;
 constexpr uint64_t kAxesSample = 2048, kAxesSampleValues = 1 << 22;
 constexpr float kCaptured = 0.93f;
 
@@ -32,7 +32,7 @@ void learn_axes(const RowReader& rows, uint64_t n, uint32_t dim, const float* ce
   axes->clear();
   const uint64_t sampled = std::min({n, kAxesSample, kAxesSampleValues / dim});
   const uint32_t most = uint32_t(std::min<uint64_t>({kMostAxes, dim / 2, sampled / 8})) / 64 * 64;
-  if (dim < kLongVector || most == 0) return;
+  if (most == 0) return;
   const auto memory = axes->get_allocator();
   Array<float> sample(sampled * dim, 0, memory), scratch(dim, 0, memory), lengths(sampled, 0, memory), captured(memory);
   for (uint64_t i = 0; i < sampled; i++) {
@@ -51,11 +51,12 @@ void learn_axes(const RowReader& rows, uint64_t n, uint32_t dim, const float* ce
   uint32_t taken = 64;
   while (taken <= most && captured[taken - 1] < kCaptured) taken += 64;
   axes->resize(taken <= most ? uint64_t(taken) * dim : 0);
+  axes->shrink_to_fit();
 }
 
 }  // namespace
 
-Codes::Codes(std::pmr::memory_resource* memory, uint32_t dim, const kernels::Ops* ops)
+Codes::Codes(std::pmr::memory_resource* memory, uint32_t dim, const kernels::Ops* ops, bool whole)
     : dim_(dim),
       coded_(dim),
       stride_(uint32_t(kernels::code_stride(dim))),
@@ -67,13 +68,14 @@ Codes::Codes(std::pmr::memory_resource* memory, uint32_t dim, const kernels::Ops
       axis_codes_(Aligned<int8_t>(memory)),
       axis_scales_(Aligned<float>(memory)),
       next_learning_(kFirstLearning),
+      whole_(whole),
       writer_(memory) {
   writer_.reserve(dim);
 }
 
 void Codes::reserve(uint64_t slots) {
-  grow(&codes_, slots * stride_);
-  grow(&notes_, slots);
+  codes_.reserve(slots * stride_);
+  notes_.reserve(slots);
 }
 
 void Codes::resize(uint64_t slots) {
@@ -125,7 +127,7 @@ void Codes::learn(const RowReader& rows, uint64_t n) {
       centre_[first + d] = *middle;
     }
   }
-  learn_axes(rows, n, dim_, centre_.data(), *ops_, &axes_);
+  if (!stays_whole()) learn_axes(rows, n, dim_, centre_.data(), *ops_, &axes_);
   uint64_t next = kFirstLearning;
   while (next <= n) next *= 16;
   set(centre(), axes(), next);
@@ -147,6 +149,32 @@ void Codes::set(std::span<const float> centre, std::span<const float> axes, uint
     axis_scales_[i] = step_of(axis, dim_, 127);
     ops_->encode_codes(axis, dim_, axis_scales_[i] > 0 ? 1 / axis_scales_[i] : 0, axis_codes_.data() + i * stride);
   }
+}
+
+void Codes::settle(uint32_t slot, CodeQuery* scratch) {
+  CodeNote& note = notes_[slot];
+  float* difference = (scratch->shifted.resize(dim_), scratch->shifted.data());
+  for (uint32_t d = 0; d < dim_; d++) difference[d] = note.scale * float(code(slot)[d]);
+  note.squared = ops_->dot(difference, difference, dim_);
+  note.along = ops_->dot(difference, centre_.data(), dim_) + half_squared_;
+}
+
+void Codes::restore(uint32_t slot, const int8_t* code, float scale) {
+  std::copy_n(code, dim_, codes_.data() + uint64_t(slot) * stride_);
+  notes_[slot].scale = scale;
+  settle(slot);
+}
+
+void Codes::copy(uint32_t slot, const Codes& from) {
+  std::copy_n(from.code(slot), stride_, codes_.data() + uint64_t(slot) * stride_);
+  notes_[slot] = from.notes_[slot];
+}
+
+uint64_t Codes::learning_memory(uint64_t slots, uint32_t dim, bool whole) {
+  const uint64_t centre = (std::min(slots, kCentreSample) * std::min(dim, 64u) + dim) * 4;
+  if (whole || always_whole(dim)) return centre;
+  const uint64_t sampled = std::min({slots, kAxesSample, kAxesSampleValues / dim});
+  return std::max(centre, (sampled * dim + uint64_t(dim) * 4 + sampled * 4) * 4);
 }
 
 void Codes::prepare(const float* vector, CodeQuery* q) const { code(coded(vector, q), q); }

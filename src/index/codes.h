@@ -55,7 +55,11 @@ using RowReader = std::function<const float*(uint64_t i, float* scratch)>;
 
 class Codes {
  public:
-  Codes(std::pmr::memory_resource* memory, uint32_t dim, const kernels::Ops* ops);
+  // whole: of all dimensions, however many they are.
+  Codes(std::pmr::memory_resource* memory, uint32_t dim, const kernels::Ops* ops, bool whole = false);
+  // Whether codes of such vectors are never along axes only.
+  static bool always_whole(uint32_t dim) { return dim < kLongVector; }
+  bool stays_whole() const { return whole_ || always_whole(dim_); }
 
   void reserve(uint64_t slots);
   void resize(uint64_t slots);
@@ -71,6 +75,16 @@ class Codes {
   std::span<const float> axes() const { return axes_; }  // [axes, dim], or none: whole vectors are coded
   uint64_t next_learning() const { return next_learning_; }
   void set(std::span<const float> centre, std::span<const float> axes, uint64_t next_learning);
+
+  // Whole codes that are all that is kept of their vectors: centre and axes stay. settle() makes a note speak of what
+  // the code stands for, not of what it was made from; restore() puts back a code and its scale, copy() another's.
+  void keep() { next_learning_ = UINT64_MAX; }
+  const int8_t* code(uint32_t slot) const { return codes_.data() + uint64_t(slot) * stride_; }
+  float scale(uint32_t slot) const { return notes_[slot].scale; }
+  void settle(uint32_t slot, CodeQuery* scratch);
+  void settle(uint32_t slot) { settle(slot, &writer_); }
+  void restore(uint32_t slot, const int8_t* code, float scale);
+  void copy(uint32_t slot, const Codes& from);
 
   uint64_t slots() const { return notes_.size(); }
   // Whether only what lies along the axes is coded.
@@ -98,8 +112,14 @@ class Codes {
     return codes_.capacity() + notes_.capacity() * sizeof(CodeNote) + (centre_.capacity() + axes_.capacity()) * 4 +
            axis_codes_.capacity() + axis_scales_.capacity() * 4;
   }
+  // Of whole codes.
+  static uint64_t bytes_of(uint64_t slots, uint32_t dim) {
+    return slots * (kernels::code_stride(dim) + sizeof(CodeNote)) + uint64_t(dim) * 4;
+  }
+  static uint64_t learning_memory(uint64_t slots, uint32_t dim, bool whole);  // at most
 
  private:
+  static constexpr uint32_t kLongVector = 256;  // has axes
   // What is coded of a vector: its difference from the centre, or that along the axes. Sets the note's other parts.
   const float* coded(const float* vector, CodeQuery* scratch) const;
   void code(const float* coded, CodeQuery* query) const;
@@ -113,6 +133,7 @@ class Codes {
   Array<float> axis_scales_;
   float half_squared_ = 0;  // m m / 2
   uint64_t next_learning_;
+  bool whole_;
   CodeQuery writer_;
 };
 

@@ -18,13 +18,14 @@ Result<std::shared_ptr<Index>> Index::load(std::shared_ptr<Runtime> runtime, con
   GYR_TRY(in.get(&o.kind));
   GYR_TRY(in.get(&o.degree));
   GYR_TRY(in.get(&o.build_effort));
-  uint32_t reserved = 0;
-  GYR_TRY(in.get(&reserved));
+  uint32_t stored = 0;  // earlier files: 0
+  GYR_TRY(in.get(&stored));
+  o.stored = stored ? gyr_stored(stored) : GYR_STORED_FP32;
   GYR_TRY(in.get(&o.seed));
   gyr_index_options complete = o;
   Status s = index::complete_options(&complete);
   if (!s.ok()) return fail(GYR_E_CORRUPT, "index", "%s: %s", where.c_str(), s.message());
-  if (std::memcmp(&o, &complete, sizeof o) != 0 || reserved != 0)
+  if (std::memcmp(&o, &complete, sizeof o) != 0 || stored == uint32_t(GYR_STORED_FP32))
     return fail(GYR_E_CORRUPT, "index", "%s: an option is zero that a saved index always has", where.c_str());
   auto index = std::make_shared<index::VectorIndex>(std::move(runtime), complete);
   GYR_TRY(index->read(bytes.subspan(bytes.size() - in.left()), where.c_str()));
@@ -32,6 +33,44 @@ Result<std::shared_ptr<Index>> Index::load(std::shared_ptr<Runtime> runtime, con
 }
 
 namespace index {
+namespace {
+
+void put_learnt(const Codes& codes, ByteWriter* out) {
+  out->put_array(codes.centre());
+  out->put(codes.next_learning());
+  out->put_array(codes.axes());
+}
+
+Status get_learnt(ByteReader* in, const char* name, Codes* codes) {
+  std::span<const float> centre, axes;
+  uint64_t next = 0;
+  auto corrupt = [&](const char* what) { return fail(GYR_E_CORRUPT, "index", "%s: %s", name, what); };
+  GYR_TRY(in->get_array(&centre));
+  GYR_TRY(in->get(&next));
+  if (in->left() > 0) GYR_TRY(in->get_array(&axes));  // earlier files have none
+  const size_t dim = codes->centre().size();
+  if (centre.size() != dim) return corrupt("the centre is no vector of the index");
+  double squared = 0;
+  for (float v : centre) squared += double(v) * v;
+  if (!(squared <= kMaxSquaredNorm)) return corrupt("the centre is not finite or too long");
+  if (axes.size() % dim || axes.size() / dim > dim || (codes->stays_whole() && !axes.empty()))
+    return corrupt("the axes do not fit");
+  for (float v : axes)
+    if (!(std::abs(v) <= 1.001f)) return corrupt("an axis is longer than 1");
+  codes->set(centre, axes, next);
+  return {};
+}
+
+// Of a vector as it was kept: rounding may have made it longer than one that is given may be, or than 1.
+bool plausible(const float* row, uint32_t dim, gyr_metric metric, gyr_stored stored) {
+  double squared = 0;
+  for (uint32_t d = 0; d < dim; d++) squared += double(row[d]) * row[d];
+  if (!(squared <= kMaxSquaredNorm * (stored == GYR_STORED_FP32 ? 1 : 2))) return false;
+  if (metric != GYR_METRIC_COSINE || stored == GYR_STORED_INT8 || stored == GYR_STORED_INT16) return true;
+  return std::abs(squared - 1) <= (stored == GYR_STORED_FP32 ? 1e-3 : 0.02);
+}
+
+}  // namespace
 
 Status VectorIndex::save(ContainerWriter* file, std::string_view name) const {
   std::shared_lock shared(gate_);
@@ -41,22 +80,23 @@ Status VectorIndex::save(ContainerWriter* file, std::string_view name) const {
   out.put(options_.kind);
   out.put(options_.degree);
   out.put(options_.build_effort);
-  out.put(uint32_t(0));
+  out.put(options_.stored == GYR_STORED_FP32 ? uint32_t(0) : uint32_t(options_.stored));
   out.put(options_.seed);
   out.put_array(store_.ids);
   out.put_array(store_.alive);
-  out.bytes().reserve(out.bytes().size() + store_.slots() * uint64_t(store_.dim) * 4 +
-                      (graph_ ? graph_->links.size() * 4 : 0) + 4096);
-  for (uint32_t slot = 0; slot < store_.slots(); slot++) out.append(store_.row(slot), uint64_t(store_.dim) * 4);
-  out.bytes().resize(align_up(out.bytes().size(), 8));
+  const uint64_t row_bytes = store_.vectors.file_bytes(), rows = out.bytes().size();
+  const uint64_t end = align_up(rows + store_.slots() * row_bytes, 8);
+  out.bytes().reserve(end + (graph_ ? graph_->links.size() * 4 : 0) + uint64_t(store_.dim) * 8 + 4096);
+  out.bytes().resize(end);
+  for (uint32_t slot = 0; slot < store_.slots(); slot++)
+    store_.vectors.save(slot, out.bytes().data() + rows + slot * row_bytes);
   if (graph_) {
     out.put_array(graph_->links);
     out.put_array(graph_->top_pivots);
     out.put_array(graph_->random_pivots);
-    out.put_array(store_.codes->centre());
-    out.put(store_.codes->next_learning());
-    out.put_array(store_.codes->axes());
+    put_learnt(*store_.codes, &out);
   }
+  if (store_.vectors.own_codes()) put_learnt(*store_.vectors.own_codes(), &out);
   return file->add(name, "IDX1", std::move(out.bytes()));
 }
 
@@ -67,58 +107,41 @@ Status VectorIndex::read(std::span<const uint8_t> bytes, const char* name) {
   std::span<const uint64_t> alive;
   GYR_TRY(in.get_array(&ids));
   GYR_TRY(in.get_array(&alive));
-  uint64_t n = ids.size(), row_bytes = n * store_.dim * 4;  // n < 2^61 / 8 and dim <= 2^16: checked against the rest
+  uint64_t n = ids.size(), row_bytes = store_.vectors.file_bytes();
   if (n >= kMaxSlots || alive.size() != div_up(n, 64)) return corrupt("ids and alive bits do not fit together");
   if (n % 64 && alive.back() >> (n % 64)) return corrupt("an alive bit lies beyond the last slot");
-  if (align_up(row_bytes, 8) > in.left()) return corrupt("vectors are cut off");
+  if (align_up(n * row_bytes, 8) > in.left()) return corrupt("vectors are cut off");
   const uint8_t* rows = bytes.data() + (bytes.size() - in.left());
-  ByteReader rest(bytes.subspan(bytes.size() - in.left() + align_up(row_bytes, 8)), name);
+  ByteReader rest(bytes.subspan(bytes.size() - in.left() + align_up(n * row_bytes, 8)), name);
 
   std::span<const uint32_t> links, pivots[2];
   if (graph_) {
     GYR_TRY(rest.get_array(&links));
     GYR_TRY(rest.get_array(&pivots[0]));
     GYR_TRY(rest.get_array(&pivots[1]));
-    if (rest.left() > 0) {  // earlier files have no centre
-      std::span<const float> centre, axes;
-      uint64_t next = 0;
-      GYR_TRY(rest.get_array(&centre));
-      GYR_TRY(rest.get(&next));
-      if (rest.left() > 0) GYR_TRY(rest.get_array(&axes));  // nor axes
-      if (centre.size() != store_.dim) return corrupt("the centre is no vector of the index");
-      double squared = 0;
-      for (float v : centre) squared += double(v) * v;
-      if (!(squared <= kMaxSquaredNorm)) return corrupt("the centre is not finite or too long");
-      if (axes.size() % store_.dim || axes.size() / store_.dim > store_.dim) return corrupt("the axes do not fit");
-      for (float v : axes)
-        if (!(std::abs(v) <= 1.001f)) return corrupt("an axis is longer than 1");
-      store_.codes->set(centre, axes, next);
-    }
+    // Earlier files have no centre.
+    if (rest.left() > 0 || store_.vectors.coded()) GYR_TRY(get_learnt(&rest, name, &*store_.codes));
   }
+  if (Codes* own = store_.vectors.own_codes()) GYR_TRY(get_learnt(&rest, name, own));
   GYR_TRY(rest.finish());
 
   store_.reserve(n);
-  Array<float> given(store_.dim, 0, Aligned<float>(runtime_->memory()));
-  Array<float> row(store_.stride, 0, Aligned<float>(runtime_->memory()));
+  Array<float> scratch(store_.stride, 0, Aligned<float>(runtime_->memory()));
+  Array<uint32_t> dead(Aligned<uint32_t>(runtime_->memory()));
   for (uint64_t i = 0; i < n; i++) {
-    std::memcpy(given.data(), rows + i * store_.dim * 4, uint64_t(store_.dim) * 4);
-    if (!store_.prepare(given.data(), row.data())) return corrupt("a vector is not finite, too long or zero");
-    double squared = 0;
-    for (float v : given) squared += double(v) * v;
-    if (store_.metric == GYR_METRIC_COSINE && std::abs(squared - 1) > 1e-3)
-      return corrupt("a vector is not normalised");
-    std::copy(given.begin(), given.end(), row.begin());  // bit for bit what was saved
-    uint32_t slot = store_.take_slot();
-    store_.write_coded_row(slot, row.data());
+    const uint32_t slot = store_.take_slot();
+    store_.load_row(slot, rows + i * row_bytes);
+    if (!plausible(store_.read(slot, scratch.data()), store_.dim, store_.metric, store_.stored))
+      return corrupt("a vector is not finite, too long, or not normalised");
     if (!(alive[i / 64] >> (i % 64) & 1)) {
       if (ids[i] != 0) return corrupt("a dead slot has an id");
+      dead.push_back(slot);
       continue;
     }
-    if (store_.map.find(ids[i]) != kNone) return corrupt("an id occurs twice");
+    if (store_.find(ids[i]) != kNone) return corrupt("an id occurs twice");
     store_.publish(slot, ids[i]);
   }
-  for (uint32_t i = 0; i < n; i++)
-    if (!store_.is_alive(i)) store_.free_slots.push_back(i);  // ascending: already a min-heap
+  for (uint32_t slot : dead) store_.give_back(slot);
   if (!graph_) return {};
 
   if (links.size() != n * graph_->width) return corrupt("the number of links does not fit the slots");

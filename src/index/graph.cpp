@@ -123,9 +123,21 @@ void Graph::edit_target(size_t first, size_t last, Worker* w, uint32_t* out) con
 
 // Groups are small beside the graph, so that members' not seeing each other matters little, and their size depends on
 // nothing but the graph: the result is the same for any number of threads.
+uint32_t Graph::largest_group(uint32_t width) { return std::max(1u, std::min(64u, (1u << 18) / (width * width))); }
+
 uint32_t Graph::group_limit() const {
-  uint32_t cap = std::max(1u, std::min(64u, (1u << 18) / (width * width)));
-  return uint32_t(knobs::capacity(std::clamp(store_.slots() / 64, 1u, cap)));
+  return uint32_t(knobs::capacity(std::clamp(store_.slots() / 64, 1u, largest_group(width))));
+}
+
+uint64_t Graph::working_memory(uint64_t slots, uint32_t dim, uint32_t width, uint32_t effort, uint64_t group,
+                               uint32_t workers) {
+  const uint64_t rows = group * width, most = std::max<uint64_t>({effort, width + group + rows, kPivots});
+  const uint64_t at_once = std::max(width, kMostPivots * 2), listed = std::min(effort * 32 + at_once, slots / 64 + 1);
+  const uint64_t queries = 2 * (kernels::code_stride(dim) * 2 + uint64_t(dim) * 8);
+  const uint64_t worker = most * (sizeof(Candidate) + 4 + 4 + 4) + queries + slots / 8 + 8 + listed * 4 +
+                          (effort + 1) * sizeof(Candidate) + at_once * 12;
+  return rows * 8 + group * 4 + (rows + rows * width) * sizeof(Edit) + (rows * 2 + 1) * 4 + rows * 2 * width * 4 +
+         workers * worker;
 }
 
 void Graph::prepare(size_t group, uint32_t workers) {

@@ -21,7 +21,7 @@ class Graph {
   static constexpr uint32_t kMostPivots = 256;  // of each kind
   Graph(std::pmr::memory_resource* memory, const Store& store, uint32_t width, uint32_t effort, uint64_t seed);
 
-  void reserve(uint64_t slots) { grow(&links, slots * width); }
+  void reserve(uint64_t slots) { links.reserve(slots * width); }
 
   // A walk that expands the `effort` best candidates and keeps `kept`, or as many, by the scores of codes; the walk's
   // query is set. start() enters through the
@@ -36,6 +36,7 @@ class Graph {
   // Inserts a group of slots: prepare() makes all memory ready for its size, detach() forgets its old links once its
   // rows are in the store, compute() finds the new ones (parallel, beside readers), apply() writes them.
   uint32_t group_limit() const;
+  static uint32_t largest_group(uint32_t width);
   void prepare(size_t group, uint32_t workers);
   void detach(std::span<const uint32_t> group);
   void compute(Runtime* runtime);
@@ -43,6 +44,10 @@ class Graph {
   // Takes other links for all slots. Allocates nothing.
   void adopt(Links* links);
 
+  static uint64_t bytes_of(uint64_t slots, uint64_t width) { return (slots * width + 2 * kPivots) * 4; }
+  // What prepare() takes at most.
+  static uint64_t working_memory(uint64_t slots, uint32_t dim, uint32_t width, uint32_t effort, uint64_t group,
+                                 uint32_t workers);
   uint64_t bytes() const { return links.capacity() * 4 + (top_pivots.capacity() + random_pivots.capacity()) * 4; }
   std::span<const uint32_t> links_of(uint32_t slot) const;
 

@@ -19,6 +19,10 @@ class Index {
   static Result<std::shared_ptr<Index>> create(std::shared_ptr<Runtime> runtime, const gyr_index_options& options);
   static Result<std::shared_ptr<Index>> load(std::shared_ptr<Runtime> runtime, const Container& file,
                                              std::string_view name);
+  struct Estimate {
+    uint64_t bytes, peak;
+  };
+  static Result<Estimate> estimate(const gyr_index_options& options, uint64_t n, uint32_t threads);
   virtual ~Index() = default;
 
   virtual Status upsert(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task) = 0;

@@ -32,16 +32,32 @@ class Taken {
 
 }  // namespace
 
-Codes VectorIndex::code_anew(std::span<const uint32_t> slots, const RowReader& row_of_slot) const {
+Codes VectorIndex::code_anew(std::span<const uint32_t> slots, const RowReader& given) const {
+  const bool keep = store_.vectors.share_codes();
+  const Codes& old = *store_.codes;
   Codes codes(runtime_->memory(), store_.dim, store_.ops);
-  codes.learn([&](uint64_t i, float* scratch) { return row_of_slot(slots[i], scratch); }, slots.size());
+  const auto row_of = [&](uint32_t slot, float* scratch) {
+    const float* row = given(slot, scratch);
+    return row ? row : store_.read(slot, scratch);
+  };
+  if (keep)
+    codes.set(old.centre(), old.axes(), old.next_learning());
+  else
+    codes.learn([&](uint64_t i, float* scratch) { return row_of(slots[i], scratch); }, slots.size());
   codes.reserve(store_.ids.capacity());
   codes.resize(store_.slots());
   runtime_->parallel_for(div_up(slots.size(), kAtOnce), [&](uint64_t part) {
     CodeQuery work(runtime_->memory());
     Array<float> scratch(store_.stride, 0, Aligned<float>(runtime_->memory()));
-    for (uint64_t i = part * kAtOnce; i < std::min<uint64_t>((part + 1) * kAtOnce, slots.size()); i++)
-      codes.write(slots[i], row_of_slot(slots[i], scratch.data()), &work);
+    for (uint64_t i = part * kAtOnce; i < std::min<uint64_t>((part + 1) * kAtOnce, slots.size()); i++) {
+      const float* row = given(slots[i], scratch.data());
+      if (!row && keep) {
+        codes.copy(slots[i], old);
+        continue;
+      }
+      codes.write(slots[i], row ? row : store_.read(slots[i], scratch.data()), &work);
+      if (keep) codes.settle(slots[i], &work);
+    }
   });
   return codes;
 }
@@ -62,7 +78,7 @@ Status VectorIndex::rebuild(const int64_t* ids, const float* vectors, uint64_t n
   for (uint64_t begin = 0; begin < n; begin += kAtOnce) {
     std::unique_lock exclusive(gate_);
     for (uint64_t i = begin; i < std::min(begin + kAtOnce, n); i++) {
-      at[i] = store_.map.find(ids[i]);
+      at[i] = store_.find(ids[i]);
       if (at[i] != kNone) {
         replaced.push_back(uint32_t(i));
         continue;
@@ -72,11 +88,12 @@ Status VectorIndex::rebuild(const int64_t* ids, const float* vectors, uint64_t n
       store_.prepare(vectors + i * store_.dim, staged_.data());
       store_.write_row(at[i], staged_.data());
     }
+    graph_->links.resize(uint64_t(store_.slots()) * graph_->width, kNone);  // also if this comes to nothing
   }
   if (!replaced.empty()) vector_of.assign(store_.slots(), kNone);
   for (uint32_t i : replaced) vector_of[at[i]] = i;
   Codes codes = code_anew(members, [&](uint64_t slot, float* scratch) -> const float* {
-    if (vector_of.empty() || vector_of[slot] == kNone) return store_.row(uint32_t(slot));
+    if (vector_of.empty() || vector_of[slot] == kNone) return nullptr;
     store_.prepare(vectors + uint64_t(vector_of[slot]) * store_.dim, scratch);
     return scratch;
   });
@@ -90,9 +107,11 @@ Status VectorIndex::rebuild(const int64_t* ids, const float* vectors, uint64_t n
     store_.write_row(at[i], staged_.data());
   }
   std::swap(*store_.codes, codes);
+  if (store_.stored != GYR_STORED_FP32)
+    for (uint32_t i : replaced) store_.write_code(at[i]);  // of what is kept now
   graph_->adopt(&links);
   for (uint64_t i = 0; i < n; i++)
-    if (store_.map.find(ids[i]) == kNone) store_.publish(at[i], ids[i]);
+    if (store_.find(ids[i]) == kNone) store_.publish(at[i], ids[i]);
   taken.keep();
   advance(task, n);
   return {};

@@ -24,10 +24,7 @@ uint64_t Allowed::count() const {
   return n;
 }
 
-Status scan(const Store& store, const float* query, const Allowed& allowed, TopK* top, const gyr_task* task) {
-  bool l2 = store.metric == GYR_METRIC_L2;
-  auto score_rows = l2 ? store.ops->l2_rows : store.ops->dot_rows;
-  auto score_at = l2 ? store.ops->l2_rows_at : store.ops->dot_rows_at;
+Status scan(const Store& store, const VectorQuery& query, const Allowed& allowed, TopK* top, const gyr_task* task) {
   float scores[kBlock];
   uint32_t at[kBlock];
   const uint32_t block = uint32_t(knobs::capacity(kBlock, 64));  // whole words of the bitmap
@@ -41,9 +38,9 @@ Status scan(const Store& store, const float* query, const Allowed& allowed, TopK
     // Reading on is faster than jumping unless most rows are left out.
     bool whole = picked * 3 >= n;
     if (whole)
-      score_rows(query, store.row(first), n, store.dim, store.stride, scores);
+      store.vectors.score(query, store.l2(), first, n, scores);
     else
-      score_at(query, store.rows.data(), at, picked, store.dim, store.stride, scores);
+      store.vectors.score_at(query, store.l2(), at, picked, scores);
     for (uint32_t i = 0; i < picked; i++) {
       float score = scores[whole ? at[i] - first : i];
       if (score < top->bar()) continue;

@@ -105,6 +105,6 @@ struct Allowed {
 constexpr uint32_t kBlock = 256;  // rows scored at a time
 
 // Scores every allowed slot. Checks the task every kBlock * 64 rows.
-Status scan(const Store& store, const float* query, const Allowed& allowed, TopK* top, const gyr_task* task);
+Status scan(const Store& store, const VectorQuery& query, const Allowed& allowed, TopK* top, const gyr_task* task);
 
 }  // namespace gyr::index

@@ -46,13 +46,14 @@ Status VectorIndex::begin(const Query& q, uint64_t number, Lane* lane, gyr_task*
   lane->query.resize(store_.stride);
   const float* given = q.queries + number * store_.dim;
   if (!store_.prepare(given, lane->query.data())) return store_.refuse(given, "queries", number);
+  store_.vectors.prepare(lane->query.data(), store_.l2(), &lane->kept_query);
   lane->top.reset(q.k);
   lane->allowed = {&store_, q.filter, q.filter_bits};
   uint64_t eligible = lane->allowed.count(), hidden = 0;
   if (q.excluded_offsets && q.excluded_offsets[number] < q.excluded_offsets[number + 1]) {
     lane->excluded.reset(store_);
     for (int64_t i = q.excluded_offsets[number]; i < q.excluded_offsets[number + 1]; i++) {
-      uint32_t slot = store_.map.find(q.excluded[i]);
+      uint32_t slot = store_.find(q.excluded[i]);
       if (slot != kNone && lane->excluded.add(slot)) hidden += lane->allowed.unfiltered(slot);
     }
     lane->allowed.excluded = &lane->excluded;
@@ -63,7 +64,7 @@ Status VectorIndex::begin(const Query& q, uint64_t number, Lane* lane, gyr_task*
   uint64_t effort = std::max<uint64_t>(q.k, q.effort ? q.effort : std::max<uint64_t>(2 * uint64_t(q.k), 64));
   effort = effort * store_.slots() / eligible + hidden;
   if (!graph_ || q.exact || eligible <= kScanPerCandidate * effort)
-    return scan(store_, lane->query.data(), lane->allowed, &lane->top, task);
+    return scan(store_, lane->kept_query, lane->allowed, &lane->top, task);
   *walks = true;
   lane->restricted = q.filter || hidden > 0;
   lane->most = reranked(*store_.codes, q.k, effort);
@@ -84,9 +85,8 @@ void VectorIndex::rerank(Lane* lane) const {
     if (store_.is_alive(slot)) lane->reranked.push_back(slot);
   }
   lane->scores.resize(std::max<size_t>(lane->scores.size(), lane->most));
-  const auto score_at = store_.metric == GYR_METRIC_L2 ? store_.ops->l2_rows_at : store_.ops->dot_rows_at;
-  score_at(lane->query.data(), store_.rows.data(), lane->reranked.data(), lane->reranked.size(), store_.dim,
-           store_.stride, lane->scores.data());
+  store_.vectors.score_at(lane->kept_query, store_.l2(), lane->reranked.data(), lane->reranked.size(),
+                          lane->scores.data());
   for (size_t i = 0; i < lane->reranked.size(); i++) lane->top.offer(lane->scores[i], store_.ids[lane->reranked[i]]);
 }
 
@@ -95,7 +95,7 @@ Status VectorIndex::finish(const Query& q, Lane* lane, gyr_task* task, bool walk
     rerank(lane);
     if (lane->top.size() < lane->wanted) {
       lane->top.reset(q.k);
-      GYR_TRY(scan(store_, lane->query.data(), lane->allowed, &lane->top, task));
+      GYR_TRY(scan(store_, lane->kept_query, lane->allowed, &lane->top, task));
     }
   }
   lane->top.finish(out.ids + lane->number * q.k, out.scores + lane->number * q.k, out.counts + lane->number);

@@ -2,100 +2,77 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 
-#include "base/hash.h"
-#include "base/knobs.h"
 #include "base/math.h"
 
 namespace gyr::index {
+namespace {
 
-uint64_t IdMap::home(int64_t id) const { return knobs::table_hash(mix64(uint64_t(id))) & (ids_.size() - 1); }
-
-void IdMap::reserve(uint64_t n) {
-  uint64_t size = std::bit_ceil(std::max<uint64_t>(knobs::capacity(16, 4), n + n / 2));
-  if (size <= ids_.size()) return;
-  Array<int64_t> ids(size, 0, ids_.get_allocator());
-  Array<uint32_t> slots(size, kNone, slots_.get_allocator());
-  ids.swap(ids_);
-  slots.swap(slots_);
-  for (uint64_t i = 0; i < ids.size(); i++)
-    if (slots[i] != kNone) insert(ids[i], slots[i]);
+std::optional<Codes> make_codes(std::pmr::memory_resource* memory, uint32_t dim, const kernels::Ops* ops, bool wanted) {
+  if (!wanted) return std::nullopt;
+  return std::optional<Codes>(std::in_place, memory, dim, ops);
 }
 
-uint32_t IdMap::find(int64_t id) const {
-  if (ids_.empty()) return kNone;
-  for (uint64_t i = home(id);; i = (i + 1) & (ids_.size() - 1)) {
-    if (slots_[i] == kNone) return kNone;
-    if (ids_[i] == id) return slots_[i];
-  }
-}
+}  // namespace
 
-void IdMap::insert(int64_t id, uint32_t slot) {
-  uint64_t i = home(id);
-  while (slots_[i] != kNone) i = (i + 1) & (ids_.size() - 1);
-  ids_[i] = id;
-  slots_[i] = slot;
-}
-
-void IdMap::erase(int64_t id) {
-  uint64_t mask = ids_.size() - 1, hole = home(id);
-  while (ids_[hole] != id || slots_[hole] == kNone) hole = (hole + 1) & mask;
-  for (uint64_t i = (hole + 1) & mask; slots_[i] != kNone; i = (i + 1) & mask) {
-    // An entry may fill the hole when its home is not between the hole and itself.
-    if (((i - home(ids_[i])) & mask) < ((i - hole) & mask)) continue;
-    ids_[hole] = ids_[i];
-    slots_[hole] = slots_[i];
-    hole = i;
-  }
-  slots_[hole] = kNone;
-}
-
-Store::Store(std::pmr::memory_resource* memory, uint32_t dim, gyr_metric metric, bool with_codes)
+Store::Store(std::pmr::memory_resource* memory, uint32_t dim, gyr_metric metric, gyr_stored stored, bool with_codes)
     : dim(dim),
-      stride(uint32_t(align_up(dim, 16))),
       metric(metric),
+      stored(stored),
       ops(&kernels::best()),
-      rows(Aligned<float>(memory)),
+      codes(make_codes(memory, dim, ops, with_codes)),
+      vectors(memory, dim, stored, codes ? &*codes : nullptr, ops),
+      stride(vectors.stride),
       ids(Aligned<int64_t>(memory)),
       alive(Aligned<uint64_t>(memory)),
-      free_slots(Aligned<uint32_t>(memory)),
-      map(memory) {
-  if (with_codes) codes.emplace(memory, dim, ops);
-}
+      map(memory),
+      free_(Aligned<uint64_t>(memory)),
+      scratch_(stride, 0, Aligned<float>(memory)) {}
 
-void Store::reserve(uint64_t more) {
-  uint64_t total = ids.size() + more;
-  map.reserve(total);
-  grow(&alive, div_up(total, 64));
-  grow(&free_slots, total);
-  grow(&ids, total);
-  grow(&rows, total * stride);
+void Store::reserve(uint64_t total) {
+  map.reserve(total, ids.data());
+  alive.reserve(div_up(total, 64));
+  free_.reserve(div_up(total, 64));
+  ids.reserve(total);
+  vectors.reserve(total);
   if (codes) codes->reserve(total);
 }
 
-void Store::write_row(uint32_t slot, const float* prepared) {
-  std::copy_n(prepared, stride, rows.data() + uint64_t(slot) * stride);
+// Of what is kept, so that codes are the same when that comes from a file.
+void Store::write_code(uint32_t slot) {
+  if (codes && !vectors.share_codes()) codes->write(slot, read(slot, scratch_.data()));
 }
 
 void Store::write_coded_row(uint32_t slot, const float* prepared) {
-  write_row(slot, prepared);
-  if (codes) codes->write(slot, prepared);
+  vectors.write(slot, prepared);
+  write_code(slot);
+}
+
+void Store::load_row(uint32_t slot, const uint8_t* saved) {
+  vectors.load(slot, saved);
+  write_code(slot);
 }
 
 uint32_t Store::take_slot() {
-  if (!free_slots.empty()) {
-    std::pop_heap(free_slots.begin(), free_slots.end(), std::greater<>());
-    uint32_t slot = free_slots.back();
-    free_slots.pop_back();
+  if (free_count_ > 0) {
+    while (free_[first_free_] == 0) first_free_++;
+    const auto slot = uint32_t(first_free_ * 64) + uint32_t(std::countr_zero(free_[first_free_]));
+    free_[first_free_] &= free_[first_free_] - 1;
+    free_count_--;
     return slot;
   }
   uint32_t slot = slots();
   ids.push_back(0);
-  rows.resize(rows.size() + stride);
+  vectors.resize(uint64_t(slot) + 1);
   if (codes) codes->resize(uint64_t(slot) + 1);
-  if (slot % 64 == 0) alive.push_back(0);
+  if (slot % 64 == 0) alive.push_back(0), free_.push_back(0);
   return slot;
+}
+
+void Store::give_back(uint32_t slot) {
+  ids[slot] = 0;  // dead slots look the same in every file
+  free_[slot >> 6] |= uint64_t(1) << (slot & 63);
+  first_free_ = free_count_++ ? std::min<uint64_t>(first_free_, slot >> 6) : slot >> 6;
 }
 
 void Store::publish(uint32_t slot, int64_t id) {
@@ -105,16 +82,10 @@ void Store::publish(uint32_t slot, int64_t id) {
   count++;
 }
 
-void Store::give_back(uint32_t slot) {
-  free_slots.push_back(slot);
-  std::push_heap(free_slots.begin(), free_slots.end(), std::greater<>());
-}
-
 bool Store::remove(int64_t id) {
-  uint32_t slot = map.find(id);
+  uint32_t slot = find(id);
   if (slot == kNone) return false;
-  map.erase(id);
-  ids[slot] = 0;  // dead slots look the same in every file
+  map.erase(id, ids.data());
   alive[slot >> 6] &= ~(uint64_t(1) << (slot & 63));
   give_back(slot);
   count--;
@@ -162,9 +133,21 @@ Status Store::refuse(const float* vector, const char* what, uint64_t number) con
               (unsigned long long)number);
 }
 
-uint64_t Store::bytes() const {
-  return rows.capacity() * 4 + ids.capacity() * 8 + alive.capacity() * 8 + free_slots.capacity() * 4 + map.bytes() +
-         (codes ? codes->bytes() : 0);
+Status Store::refuse_range(const float* vector, uint64_t number) const {
+  for (uint32_t i = 0; i < dim; i++)
+    if (std::abs(vector[i]) >= 65504)
+      return fail(GYR_E_INVALID_ARGUMENT, "index",
+                  "vectors[%llu][%u] is %g; GYR_STORED_FP16 ends at 65504: scale the vectors down or keep them as BF16",
+                  (unsigned long long)number, i, double(vector[i]));
+  return {};
+}
+
+uint64_t Store::id_bytes() const {
+  return ids.capacity() * 8 + (alive.capacity() + free_.capacity()) * 8 + map.bytes() + scratch_.capacity() * 4;
+}
+
+uint64_t Store::id_bytes_of(uint64_t slots, uint32_t dim) {
+  return slots * 8 + div_up(slots, 64) * 16 + (slots ? IdMap::bytes_of(slots) : 0) + align_up(dim, 16) * 4;
 }
 
 }  // namespace gyr::index

@@ -3,47 +3,33 @@
 
 #include <gyr/index.h>
 
-#include <bit>
 #include <cstdint>
 #include <optional>
 
 #include "base/error.h"
 #include "index/codes.h"
+#include "index/id_map.h"
+#include "index/vectors.h"
 
 namespace gyr::index {
 
 constexpr uint32_t kMaxSlots = 1u << 31;  // the search pool keeps a flag in a slot's top bit
 constexpr double kMaxSquaredNorm = 1e36;  // above it float scores could overflow to NaN
 
-// Open addressing with linear probing and backward-shift deletion; insertion after reserve() cannot fail.
-class IdMap {
- public:
-  explicit IdMap(std::pmr::memory_resource* memory)
-      : ids_(Aligned<int64_t>(memory)), slots_(Aligned<uint32_t>(memory)) {}
-  void reserve(uint64_t n);
-  uint32_t find(int64_t id) const;         // kNone when absent
-  void insert(int64_t id, uint32_t slot);  // absent before
-  void erase(int64_t id);                  // present before
-  uint64_t bytes() const { return ids_.capacity() * 8 + slots_.capacity() * 4; }
-
- private:
-  uint64_t home(int64_t id) const;
-  Array<int64_t> ids_;
-  Array<uint32_t> slots_;
-};
-
 class Store {
  public:
   // with_codes: for a graph.
-  Store(std::pmr::memory_resource* memory, uint32_t dim, gyr_metric metric, bool with_codes);
+  Store(std::pmr::memory_resource* memory, uint32_t dim, gyr_metric metric, gyr_stored stored, bool with_codes);
 
-  // Room for `more` new slots beyond the free ones; the only function that allocates, and it changes nothing else.
-  void reserve(uint64_t more);
-  // Writes a vector, already prepared, without making its slot alive; with its code.
-  void write_row(uint32_t slot, const float* prepared);
+  // Room for so many slots, exactly; the only function that allocates what stays, and it changes nothing else.
+  void reserve(uint64_t total);
+  // Writes a vector, already prepared, without making its slot alive; with the code that walks see.
+  void write_row(uint32_t slot, const float* prepared) { vectors.write(slot, prepared); }
   void write_coded_row(uint32_t slot, const float* prepared);
-  uint32_t take_slot();           // the lowest free slot, or a new one; dead until publish()
-  void give_back(uint32_t slot);  // taken and not published
+  void write_code(uint32_t slot);                      // of a vector that is there
+  void load_row(uint32_t slot, const uint8_t* saved);  // the same of a file's
+  uint32_t take_slot();                                // the lowest free slot, or a new one; dead until publish()
+  void give_back(uint32_t slot);                       // a dead one that was taken
   void publish(uint32_t slot, int64_t id);
   bool remove(int64_t id);
 
@@ -51,22 +37,34 @@ class Store {
   // cosine.
   bool prepare(const float* vector, float* row) const;
   Status refuse(const float* vector, const char* what, uint64_t number) const;
+  Status refuse_range(const float* vector, uint64_t number) const;  // what `vectors` cannot hold
 
-  const float* row(uint32_t slot) const { return rows.data() + uint64_t(slot) * stride; }
+  // The vector as it is kept; scratch [dim] is for precisions that are not float.
+  const float* read(uint32_t slot, float* scratch) const { return vectors.read(slot, scratch); }
+  uint32_t find(int64_t id) const { return map.find(id, ids.data()); }
   uint32_t slots() const { return uint32_t(ids.size()); }
+  uint64_t free_slots() const { return free_count_; }
   bool is_alive(uint32_t slot) const { return alive[slot >> 6] >> (slot & 63) & 1; }
-  uint64_t bytes() const;
+  bool l2() const { return metric == GYR_METRIC_L2; }
+  uint64_t id_bytes() const;  // ids, map and bitmaps
+  static uint64_t id_bytes_of(uint64_t slots, uint32_t dim);
 
-  uint32_t dim, stride;
-  gyr_metric metric;
-  const kernels::Ops* ops;
+  const uint32_t dim;
+  const gyr_metric metric;
+  const gyr_stored stored;
+  const kernels::Ops* const ops;
   uint64_t count = 0;
-  Array<float> rows;
   std::optional<Codes> codes;
+  Vectors vectors;
+  const uint32_t stride;  // floats of a prepared row
   Array<int64_t> ids;
   Array<uint64_t> alive;
-  Array<uint32_t> free_slots;  // min-heap
   IdMap map;
+
+ private:
+  Array<uint64_t> free_;                      // bits of slots that were taken and given back
+  uint64_t free_count_ = 0, first_free_ = 0;  // first_free_: no word before it has a bit
+  Array<float> scratch_;                      // the writer's
 };
 
 }  // namespace gyr::index

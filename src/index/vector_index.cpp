@@ -6,13 +6,18 @@
 
 #include "base/knobs.h"
 #include "base/math.h"
+#include "index/estimate.h"
 
 namespace gyr {
 
 Result<std::shared_ptr<Index>> Index::create(std::shared_ptr<Runtime> runtime, const gyr_index_options& options) {
   gyr_index_options complete = options;
   GYR_TRY(index::complete_options(&complete));
-  return std::shared_ptr<Index>(std::make_shared<index::VectorIndex>(std::move(runtime), complete));
+  try {
+    return std::shared_ptr<Index>(std::make_shared<index::VectorIndex>(runtime, complete));
+  } catch (const BudgetExceeded&) {
+    return index::no_room(*runtime, complete, complete.reserve, 0);
+  }
 }
 
 namespace index {
@@ -24,6 +29,8 @@ constexpr uint64_t kRebuiltFrom = 2000, kRebuiltShare = 5;
 
 }  // namespace
 
+bool found_at_once(uint64_t n, uint64_t count) { return n >= kRebuiltFrom && n >= count / kRebuiltShare; }
+
 Status complete_options(gyr_index_options* o) {
   auto range = [](const char* name, uint64_t value, uint64_t low, uint64_t high) -> Status {
     if (value >= low && value <= high) return {};
@@ -34,11 +41,14 @@ Status complete_options(gyr_index_options* o) {
   if (o->kind == GYR_INDEX_DEFAULT) o->kind = GYR_INDEX_GRAPH;
   if (o->degree == 0) o->degree = 16;
   if (o->build_effort == 0) o->build_effort = 200;
+  if (o->stored == GYR_STORED_DEFAULT) o->stored = GYR_STORED_FP32;
   if (o->seed == 0) o->seed = 0x67797266616c636f;
   if (o->metric < GYR_METRIC_IP || o->metric > GYR_METRIC_L2)
     return fail(GYR_E_INVALID_ARGUMENT, "index", "metric is %d; use one of GYR_METRIC_*", o->metric);
   if (o->kind < GYR_INDEX_EXACT || o->kind > GYR_INDEX_GRAPH)
     return fail(GYR_E_INVALID_ARGUMENT, "index", "kind is %d; use one of GYR_INDEX_*", o->kind);
+  if (o->stored < GYR_STORED_FP32 || o->stored > GYR_STORED_INT8)
+    return fail(GYR_E_INVALID_ARGUMENT, "index", "stored is %d; use one of GYR_STORED_*", o->stored);
   GYR_TRY(range("dim", o->dim, 1, 65536));
   GYR_TRY(range("degree", o->degree, 4, 128));
   GYR_TRY(range("build_effort", o->build_effort, 8, 4096));
@@ -48,7 +58,7 @@ Status complete_options(gyr_index_options* o) {
 VectorIndex::VectorIndex(std::shared_ptr<Runtime> runtime, const gyr_index_options& options)
     : runtime_(std::move(runtime)),
       options_(options),
-      store_(runtime_->memory(), options.dim, options.metric, options.kind == GYR_INDEX_GRAPH),
+      store_(runtime_->memory(), options.dim, options.metric, options.stored, options.kind == GYR_INDEX_GRAPH),
       staged_(Aligned<float>(runtime_->memory())),
       group_(Aligned<uint32_t>(runtime_->memory())) {
   if (options_.kind == GYR_INDEX_GRAPH)
@@ -59,9 +69,11 @@ VectorIndex::VectorIndex(std::shared_ptr<Runtime> runtime, const gyr_index_optio
 
 Status VectorIndex::check_batch(const int64_t* ids, const float* vectors, uint64_t n) const {
   Array<float> row(store_.stride, 0, Aligned<float>(runtime_->memory()));
-  for (uint64_t i = 0; i < n; i++)
-    if (!store_.prepare(vectors + i * store_.dim, row.data()))
-      return store_.refuse(vectors + i * store_.dim, "vectors", i);
+  for (uint64_t i = 0; i < n; i++) {
+    const float* given = vectors + i * store_.dim;
+    if (!store_.prepare(given, row.data())) return store_.refuse(given, "vectors", i);
+    if (!store_.vectors.holds(row.data())) return store_.refuse_range(given, i);
+  }
   if (n < 2) return {};
   Array<int64_t> sorted(ids, ids + n, Aligned<int64_t>(runtime_->memory()));
   std::sort(sorted.begin(), sorted.end());
@@ -76,16 +88,25 @@ Status VectorIndex::upsert(const int64_t* ids, const float* vectors, uint64_t n,
   GYR_TRY(check_batch(ids, vectors, n));
   std::lock_guard writer(writer_);
   uint64_t fresh = 0;
-  for (uint64_t i = 0; i < n; i++) fresh += store_.map.find(ids[i]) == kNone;
-  fresh -= std::min<uint64_t>(fresh, store_.free_slots.size());
+  for (uint64_t i = 0; i < n; i++) fresh += store_.find(ids[i]) == kNone;
+  fresh -= std::min<uint64_t>(fresh, store_.free_slots());
   if (store_.slots() + fresh >= kMaxSlots)
     return fail(GYR_E_RESOURCE_EXHAUSTED, "index", "an index holds fewer than 2^31 vectors");
-  {
-    std::unique_lock exclusive(gate_);
-    store_.reserve(fresh);
-    if (graph_) graph_->reserve(store_.slots() + fresh);
+  try {
+    make_room(store_.slots() + fresh);
+    if (store_.slots() == 0 && n > 0) take_first_centre(vectors, n);
+  } catch (const BudgetExceeded&) {
+    return no_room(*runtime_, options_, store_.slots() + fresh, fresh);
   }
-  if (graph_ && n >= kRebuiltFrom && n >= store_.count / kRebuiltShare) return rebuild(ids, vectors, n, task);
+  if (graph_ && found_at_once(n, store_.count)) try {
+      return rebuild(ids, vectors, n, task);
+    } catch (const BudgetExceeded&) {  // inserting in groups takes longer, and less memory
+    }
+  try {
+    make_ready(n);
+  } catch (const BudgetExceeded&) {
+    return no_room(*runtime_, options_, store_.slots() + fresh, fresh);
+  }
   set_phase(task, "upsert", n);
   for (uint64_t done = 0; done < n;) {
     GYR_TRY(check(task));
@@ -97,6 +118,57 @@ Status VectorIndex::upsert(const int64_t* ids, const float* vectors, uint64_t n,
   return {};
 }
 
+// Growing arrays get a quarter of slack, unless there is no memory for it.
+void VectorIndex::make_room(uint64_t slots) {
+  auto reserve = [&](uint64_t total) {
+    std::unique_lock exclusive(gate_);
+    store_.reserve(total);
+    if (graph_) graph_->reserve(total);
+  };
+  const uint64_t had = store_.ids.capacity(), roomy = std::min<uint64_t>(had + had / 4 + 16, kMaxSlots);
+  try {
+    reserve(had > 0 && slots > had ? std::max(slots, roomy) : slots);
+  } catch (const std::bad_alloc&) {
+    reserve(slots);
+  }
+}
+
+// All memory that inserting n vectors in groups takes besides.
+void VectorIndex::make_ready(uint64_t n) {
+  const uint64_t group = std::min<uint64_t>(n, knobs::capacity(graph_ ? Graph::largest_group(graph_->width) : kBlock));
+  staged_.reserve(group * store_.stride);
+  group_.reserve(group);
+  if (graph_ && group > 0) graph_->prepare(group, runtime_->concurrency());
+}
+
+// What is kept as codes loses a little when it is written again for another centre: the first call's vectors give one
+// at once, the last one if they are enough.
+void VectorIndex::take_first_centre(const float* vectors, uint64_t n) {
+  if (!store_.vectors.coded()) return;
+  Array<float> row(store_.stride, 0, Aligned<float>(runtime_->memory()));
+  std::unique_lock exclusive(gate_);
+  store_.vectors.learn(
+      [&](uint64_t i, float*) {
+        store_.prepare(vectors + i * store_.dim, row.data());
+        return row.data();
+      },
+      n);
+}
+
+// When there are enough vectors for a better centre, or axes. May throw for want of memory, before it changes anything.
+void VectorIndex::learn_again() {
+  if (store_.vectors.outgrown(store_.slots())) {
+    std::unique_lock exclusive(gate_);
+    store_.vectors.recentre(store_.slots());
+  }
+  if (!graph_ || store_.vectors.share_codes() || !store_.codes->outgrown(store_.slots())) return;
+  Array<uint32_t> all(store_.slots(), 0, Aligned<uint32_t>(runtime_->memory()));
+  std::iota(all.begin(), all.end(), 0);
+  Codes fresh = code_anew(all, [](uint64_t, float*) { return nullptr; });
+  std::unique_lock exclusive(gate_);
+  std::swap(*store_.codes, fresh);
+}
+
 // May throw for want of memory, but only before it changes anything.
 void VectorIndex::insert_group(const int64_t* ids, const float* vectors, uint32_t n) {
   staged_.resize(uint64_t(n) * store_.stride);
@@ -104,17 +176,14 @@ void VectorIndex::insert_group(const int64_t* ids, const float* vectors, uint32_
   if (graph_) graph_->prepare(n, runtime_->concurrency());
   for (uint32_t i = 0; i < n; i++)
     store_.prepare(vectors + uint64_t(i) * store_.dim, staged_.data() + uint64_t(i) * store_.stride);
-  if (graph_ && store_.codes->outgrown(store_.slots())) {
-    Array<uint32_t> all(store_.slots(), 0, Aligned<uint32_t>(runtime_->memory()));
-    std::iota(all.begin(), all.end(), 0);
-    Codes fresh = code_anew(all, [&](uint64_t slot, float*) { return store_.row(uint32_t(slot)); });
-    std::unique_lock exclusive(gate_);
-    std::swap(*store_.codes, fresh);
+  try {
+    learn_again();
+  } catch (const std::bad_alloc&) {  // the codes that are there do, too
   }
   {
     std::unique_lock exclusive(gate_);
     for (uint32_t i = 0; i < n; i++) {
-      uint32_t old = store_.map.find(ids[i]);
+      uint32_t old = store_.find(ids[i]);
       group_[i] = old == kNone ? store_.take_slot() : old;
       store_.write_coded_row(group_[i], staged_.data() + uint64_t(i) * store_.stride);
     }
@@ -124,7 +193,7 @@ void VectorIndex::insert_group(const int64_t* ids, const float* vectors, uint32_
   std::unique_lock exclusive(gate_);
   if (graph_) graph_->apply();
   for (uint32_t i = 0; i < n; i++)
-    if (store_.map.find(ids[i]) == kNone) store_.publish(group_[i], ids[i]);
+    if (store_.find(ids[i]) == kNone) store_.publish(group_[i], ids[i]);
 }
 
 Status VectorIndex::remove(const int64_t* ids, uint64_t n, uint64_t* removed) {
@@ -137,10 +206,13 @@ Status VectorIndex::remove(const int64_t* ids, uint64_t n, uint64_t* removed) {
 }
 
 void VectorIndex::slots(const int64_t* ids, uint64_t n, int64_t* out) const {
+  constexpr uint64_t kAtOnce = 256;
+  uint32_t slots[kAtOnce];
   std::shared_lock shared(gate_);
-  for (uint64_t i = 0; i < n; i++) {
-    uint32_t slot = store_.map.find(ids[i]);
-    out[i] = slot == kNone ? -1 : int64_t(slot);
+  for (uint64_t first = 0; first < n; first += kAtOnce) {
+    const uint64_t some = std::min(kAtOnce, n - first);
+    store_.map.find_many(ids + first, some, store_.ids.data(), slots);
+    for (uint64_t i = 0; i < some; i++) out[first + i] = slots[i] == kNone ? -1 : int64_t(slots[i]);
   }
 }
 
@@ -158,7 +230,13 @@ void VectorIndex::fill_info(gyr_index_info* info) const {
   info->kind = options_.kind;
   info->count = store_.count;
   info->slots = store_.slots();
-  info->bytes = store_.bytes() + (graph_ ? graph_->bytes() : 0);
+  info->stored = store_.stored;
+  info->bytes_vectors = store_.vectors.bytes();
+  info->bytes_codes = store_.codes ? store_.codes->bytes() : 0;
+  info->bytes_links = graph_ ? graph_->bytes() : 0;
+  info->bytes_ids = store_.id_bytes();
+  info->bytes = info->bytes_vectors + info->bytes_codes + info->bytes_links + info->bytes_ids;
+  info->capacity = store_.ids.capacity();
 }
 
 }  // namespace index

@@ -39,6 +39,7 @@ class Gate {
 struct Lane {
   explicit Lane(std::pmr::memory_resource* m)
       : query(Aligned<float>(m)),
+        kept_query(m),
         excluded(m),
         walk(m),
         found(m),
@@ -46,6 +47,7 @@ struct Lane {
         reranked(Aligned<uint32_t>(m)),
         scores(Aligned<float>(m)) {}
   Array<float> query;
+  VectorQuery kept_query;
   Marks excluded;
   Allowed allowed{};
   Walk walk;
@@ -84,9 +86,14 @@ class VectorIndex final : public Index {
 
  private:
   Status check_batch(const int64_t* ids, const float* vectors, uint64_t n) const;
+  void make_room(uint64_t slots);
+  void make_ready(uint64_t n);
+  void take_first_centre(const float* vectors, uint64_t n);
+  void learn_again();
   void insert_group(const int64_t* ids, const float* vectors, uint32_t n);
-  // Codes with a centre and axes of their own for these slots.
-  Codes code_anew(std::span<const uint32_t> slots, const RowReader& row_of_slot) const;
+  // Codes with a centre and axes of their own for these slots; those that are the vectors keep theirs. given(slot,
+  // scratch [stride]): what the slot is to hold, null = what it holds.
+  Codes code_anew(std::span<const uint32_t> slots, const RowReader& given) const;
   // Inserts the vectors and finds all links anew, beside readers.
   Status rebuild(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task);
   Status check_queries(const Query& query) const;
@@ -117,6 +124,8 @@ class VectorIndex final : public Index {
   mutable std::vector<std::unique_ptr<SearchScratch>> idle_;
 };
 
+// Whether so many vectors are inserted by finding all links anew.
+bool found_at_once(uint64_t n, uint64_t count);
 // Checks options and fills in the defaults.
 Status complete_options(gyr_index_options* options);
 

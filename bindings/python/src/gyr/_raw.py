@@ -81,6 +81,14 @@ GYR_INDEX_DEFAULT = 0
 GYR_INDEX_EXACT = 1
 GYR_INDEX_GRAPH = 2
 
+# gyr_stored
+GYR_STORED_DEFAULT = 0
+GYR_STORED_FP32 = 1
+GYR_STORED_FP16 = 2
+GYR_STORED_BF16 = 3
+GYR_STORED_INT16 = 4
+GYR_STORED_INT8 = 5
+
 # gyr_side
 GYR_SIDE_USER = 1
 GYR_SIDE_ITEM = 2
@@ -401,6 +409,8 @@ gyr_index_options._fields_ = [
     ("build_effort", c_uint32),
     ("seed", c_uint64),
     ("reserve", c_uint64),
+    ("stored", c_int32),
+    ("reserved", c_uint32),
 ]
 gyr_search_args._fields_ = [
     ("struct_size", c_uint32),
@@ -423,6 +433,13 @@ gyr_index_info._fields_ = [
     ("count", c_uint64),
     ("slots", c_uint64),
     ("bytes", c_uint64),
+    ("stored", c_int32),
+    ("reserved", c_uint32),
+    ("capacity", c_uint64),
+    ("bytes_vectors", c_uint64),
+    ("bytes_codes", c_uint64),
+    ("bytes_links", c_uint64),
+    ("bytes_ids", c_uint64),
 ]
 gyr_upsert_stats._fields_ = [
     ("struct_size", c_uint32),
@@ -673,6 +690,7 @@ FUNCTIONS = {
     "gyr_index_create": (c_int32, [c_void_p, POINTER(gyr_index_options), c_void_p, POINTER(gyr_error)], "runtime options out err"),
     "gyr_index_delete": (c_int32, [c_void_p, c_void_p, c_uint64, c_void_p, POINTER(gyr_error)], "index ids n deleted err"),
     "gyr_index_destroy": (None, [c_void_p], "index"),
+    "gyr_index_estimate": (c_int32, [POINTER(gyr_index_options), c_uint64, c_uint32, c_void_p, c_void_p, POINTER(gyr_error)], "options n threads bytes peak err"),
     "gyr_index_get_info": (c_int32, [c_void_p, POINTER(gyr_index_info), POINTER(gyr_error)], "index out err"),
     "gyr_index_open": (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(gyr_error)], "runtime path out err"),
     "gyr_index_save": (c_int32, [c_void_p, c_char_p, POINTER(gyr_error)], "index path err"),
