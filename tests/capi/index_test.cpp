@@ -2,6 +2,7 @@
 #include <gyr/gyr.h>
 
 #include <cmath>
+#include <cstddef>
 #include <cstdio>
 #include <limits>
 #include <string>
@@ -103,6 +104,40 @@ TEST_F(IndexApi, InsertSearchDeleteSaveOpen) {
   EXPECT_EQ(gyr_index_open(runtime, path.c_str(), &opened, &err), GYR_E_NOT_FOUND);
 }
 
+TEST_F(IndexApi, KeepsVectorsAsItIsTold) {
+  const int64_t keys[] = {1, 2, 3};
+  const float vectors[] = {1, 0, 0, 0.5f, 0.25f, 0, 0, 1, 0};
+  for (gyr_stored stored : {GYR_STORED_FP16, GYR_STORED_BF16, GYR_STORED_INT16, GYR_STORED_INT8}) {
+    options.stored = stored;
+    gyr_index* mine = nullptr;
+    ASSERT_EQ(gyr_index_create(runtime, &options, &mine, &err), GYR_OK) << err.message;
+    ASSERT_EQ(gyr_index_upsert(mine, keys, vectors, 3, nullptr, &err), GYR_OK) << err.message;
+    ASSERT_EQ(gyr_index_search(mine, &args, nullptr, &err), GYR_OK) << err.message;
+    EXPECT_EQ(ids[0], 1);
+    EXPECT_EQ(ids[1], 2);
+    EXPECT_NEAR(scores[1], 0.5, 0.01);
+    gyr_index_info info{};
+    info.struct_size = sizeof info;
+    ASSERT_EQ(gyr_index_get_info(mine, &info, &err), GYR_OK);
+    EXPECT_EQ(info.stored, stored);
+    uint64_t bytes = 0, peak = 0;
+    ASSERT_EQ(gyr_index_estimate(&options, 3, 0, &bytes, &peak, &err), GYR_OK) << err.message;
+    EXPECT_EQ(bytes, info.bytes);
+    EXPECT_GT(peak, bytes);
+    EXPECT_EQ(gyr_index_estimate(&options, 3, 1, nullptr, nullptr, nullptr), GYR_OK);
+    gyr_index_destroy(mine);
+  }
+  // A host that was compiled before there was a choice.
+  options.struct_size = offsetof(gyr_index_options, stored);
+  gyr_index* old = nullptr;
+  ASSERT_EQ(gyr_index_create(runtime, &options, &old, &err), GYR_OK) << err.message;
+  gyr_index_info info{};
+  info.struct_size = sizeof info;
+  ASSERT_EQ(gyr_index_get_info(old, &info, &err), GYR_OK);
+  EXPECT_EQ(info.stored, GYR_STORED_FP32);
+  gyr_index_destroy(old);
+}
+
 TEST_F(IndexApi, WrongArgumentsGiveStatuses) {
   float vector[3] = {1, 2, 3};
   int64_t id = 1;
@@ -110,6 +145,18 @@ TEST_F(IndexApi, WrongArgumentsGiveStatuses) {
   EXPECT_EQ(gyr_index_create(nullptr, &options, &out, &err), GYR_E_INVALID_HANDLE);
   EXPECT_EQ(gyr_index_create(runtime, nullptr, &out, &err), GYR_E_INVALID_ARGUMENT);
   EXPECT_EQ(gyr_index_create(runtime, &options, nullptr, &err), GYR_E_INVALID_ARGUMENT);
+  uint64_t bytes = 7;
+  EXPECT_EQ(gyr_index_estimate(nullptr, 1, 1, &bytes, nullptr, &err), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(gyr_index_estimate(&options, uint64_t(1) << 31, 1, &bytes, nullptr, &err), GYR_E_OUT_OF_RANGE);
+  EXPECT_EQ(gyr_index_estimate(&options, 1, UINT32_MAX, &bytes, nullptr, &err), GYR_E_OUT_OF_RANGE);
+  options.stored = 77;
+  EXPECT_EQ(gyr_index_estimate(&options, 1, 1, &bytes, nullptr, &err), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(gyr_index_create(runtime, &options, &out, &err), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(bytes, 7u);
+  options.stored = GYR_STORED_DEFAULT;
+  options.reserved = 1;
+  EXPECT_EQ(gyr_index_create(runtime, &options, &out, &err), GYR_E_OPTIONS_TOO_NEW);
+  options.reserved = 0;
   options.struct_size = 1;
   EXPECT_EQ(gyr_index_create(runtime, &options, &out, &err), GYR_E_INVALID_ARGUMENT);
   EXPECT_EQ(out, nullptr);

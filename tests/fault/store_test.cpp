@@ -281,8 +281,9 @@ struct Line {
   }
 };
 
-IndexHandle index_of(const Fault& f, gyr_index_kind kind, int n) {
+IndexHandle index_of(const Fault& f, gyr_index_kind kind, int n, gyr_stored stored = GYR_STORED_DEFAULT) {
   gyr_index_options o = index_options(kind);
+  o.stored = stored;
   IndexHandle index;
   GYR_SETUP(gyr_index_create(World::of(f).runtime(), &o, index.out(), err));
   Line line(n);
@@ -338,8 +339,16 @@ FAULT_SCENARIO(gyr_index_create) {
   EXPECT_EQ(count_of(index), 0u);
 }
 
-void upsert(Fault& f, gyr_index_kind kind) {
-  IndexHandle index = index_of(f, kind, 5);
+FAULT_SCENARIO(gyr_index_estimate) {
+  gyr_index_options o = index_options(GYR_INDEX_GRAPH);
+  uint64_t bytes = 9, peak = 9;
+  f.call([&](gyr_error* err) { return gyr_index_estimate(&o, 1000, 2, &bytes, &peak, err); }, &bytes, &peak);
+  EXPECT_GT(bytes, 1000u * 8);
+  EXPECT_GT(peak, bytes);
+}
+
+void upsert(Fault& f, gyr_index_kind kind, gyr_stored stored = GYR_STORED_DEFAULT) {
+  IndexHandle index = index_of(f, kind, 5, stored);
   Line more(40, 3);  // replaces two, adds the rest
   f.call([&](gyr_error* err) {
     return gyr_index_upsert(index, more.ids.data(), more.at.data(), more.ids.size(), nullptr, err);
@@ -350,6 +359,8 @@ void upsert(Fault& f, gyr_index_kind kind) {
 
 FAULT_SCENARIO(gyr_index_upsert) { upsert(f, GYR_INDEX_GRAPH); }
 FAULT_VARIANT(gyr_index_upsert, exact) { upsert(f, GYR_INDEX_EXACT); }
+FAULT_VARIANT(gyr_index_upsert, int16) { upsert(f, GYR_INDEX_GRAPH, GYR_STORED_INT16); }
+FAULT_VARIANT(gyr_index_upsert, exact_int8) { upsert(f, GYR_INDEX_EXACT, GYR_STORED_INT8); }
 
 void remove(Fault& f, gyr_index_kind kind) {
   IndexHandle index = index_of(f, kind, 20);
@@ -404,10 +415,10 @@ FAULT_SCENARIO(gyr_index_save) {
   expect_searchable(opened, 15);
 }
 
-void open(Fault& f, gyr_index_kind kind) {
+void open(Fault& f, gyr_index_kind kind, gyr_stored stored = GYR_STORED_DEFAULT) {
   World& w = World::of(f);
   std::string path = w.path("index.gyr");
-  if (w.files().empty()) GYR_SETUP(gyr_index_save(index_of(f, kind, 20), path.c_str(), err));
+  if (w.files().empty()) GYR_SETUP(gyr_index_save(index_of(f, kind, 20, stored), path.c_str(), err));
   gyr_runtime* runtime = w.runtime();
   IndexHandle opened;
   f.call([&](gyr_error* err) { return gyr_index_open(runtime, path.c_str(), opened.out(), err); }, opened.out());
@@ -416,6 +427,7 @@ void open(Fault& f, gyr_index_kind kind) {
 
 FAULT_SCENARIO(gyr_index_open) { open(f, GYR_INDEX_GRAPH); }
 FAULT_VARIANT(gyr_index_open, exact) { open(f, GYR_INDEX_EXACT); }
+FAULT_VARIANT(gyr_index_open, int16) { open(f, GYR_INDEX_GRAPH, GYR_STORED_INT16); }
 
 FAULT_SCENARIO(gyr_index_destroy) {
   IndexHandle index = index_of(f, GYR_INDEX_GRAPH, 20);

@@ -294,6 +294,10 @@ static void use_index(scenario* s) {
   gyr_index_info info = {.struct_size = sizeof info};
   CALL(index_get_info(s->h.index, &info, &s->err));
   EXPECT(info.count == kItems && info.dim == kDim);
+  gyr_index_options o = {.struct_size = sizeof o, .dim = kDim, .stored = GYR_STORED_INT16};
+  uint64_t bytes = 0, peak = 0;
+  CALL(index_estimate(&o, kItems, 2, &bytes, &peak, &s->err));
+  EXPECT(bytes > kItems * kDim * 2 && peak > bytes);
   gyr_index* opened = NULL;
   CALL(index_save(s->h.index, scenario_path(s, "index.gyr", path), &s->err));
   CALL(index_open(s->h.runtime, path, &opened, &s->err));

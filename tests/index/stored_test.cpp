@@ -10,9 +10,9 @@ namespace gyr::test {
 namespace {
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr uint64_t kItems = 4000;  // enough for walks
+constexpr uint64_t kItems = 3500;  // enough for walks
 #else
-constexpr uint64_t kItems = 12000;
+constexpr uint64_t kItems = 6000;
 #endif
 constexpr gyr_metric kMetrics[] = {GYR_METRIC_IP, GYR_METRIC_COSINE, GYR_METRIC_L2};
 constexpr gyr_stored kStored[] = {GYR_STORED_FP32, GYR_STORED_FP16, GYR_STORED_BF16, GYR_STORED_INT16, GYR_STORED_INT8};

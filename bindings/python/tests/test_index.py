@@ -111,3 +111,20 @@ def test_contiguous_arrays_are_not_copied():
     array = np.ones((4, 3), np.float32)
     assert numbers(array, np.float32) is array
     assert numbers(array[:, ::2], np.float32).flags.c_contiguous
+
+
+@pytest.mark.parametrize("stored", ["fp32", "fp16", "bf16", "int16", "int8"])
+def test_keeps_vectors_in_every_precision(runtime, stored, tmp_path):
+    rng = np.random.default_rng(3)
+    data, queries = rng.standard_normal((500, 24), np.float32), rng.standard_normal((20, 24), np.float32)
+    index = gyr.Index(24, stored=stored, runtime=runtime)
+    index.upsert(np.arange(500), data)
+    info = index.info()
+    assert info["stored"] == stored
+    assert info["bytes"] == gyr.Index.estimate(500, 24, stored=stored)[0]
+    index.save(tmp_path / "index.gyr")
+    opened = gyr.Index.open(tmp_path / "index.gyr", runtime=runtime)
+    ids, scores = opened.search(queries, k=5)
+    room = {"fp32": 1e-5, "fp16": 0.02, "bf16": 0.15, "int16": 0.01, "int8": 0.5}[stored]
+    assert np.allclose(scores, np.einsum("qkd,qd->qk", data[ids], queries), atol=room)
+    assert np.array_equal(index.search(queries, k=5)[0], ids)

@@ -13,18 +13,34 @@ from .runtime import Runtime, Task, as_dict, runtime_handle, task_handle
 
 METRICS = {"ip": raw.GYR_METRIC_IP, "cosine": raw.GYR_METRIC_COSINE, "l2": raw.GYR_METRIC_L2}
 KINDS = {"exact": raw.GYR_INDEX_EXACT, "graph": raw.GYR_INDEX_GRAPH}
+STORED = {"fp32": raw.GYR_STORED_FP32, "fp16": raw.GYR_STORED_FP16, "bf16": raw.GYR_STORED_BF16,
+          "int16": raw.GYR_STORED_INT16, "int8": raw.GYR_STORED_INT8}
+
+
+def _options(dim: int, metric: str, kind: str, degree: int, build_effort: int, seed: int, reserve: int, stored: str):
+    return struct(raw.gyr_index_options, dim=dim, metric=METRICS[metric], kind=KINDS[kind], degree=degree,
+                  build_effort=build_effort, seed=seed, reserve=reserve, stored=STORED[stored])
 
 
 class Index(Handle):
-    """metric: "ip", "cosine" or "l2" (score = minus squared distance). kind: "graph" or "exact"."""
+    """metric: "ip", "cosine" or "l2" (score = minus squared distance). kind: "graph" or "exact". stored: the precision
+    of the vectors, "fp32", "fp16", "bf16", "int16" or "int8"; docs/index.md has what each costs."""
 
     _destroy = "gyr_index_destroy"
 
     def __init__(self, dim: int, metric: str = "ip", kind: str = "graph", degree: int = 0, build_effort: int = 0,
-                 seed: int = 0, reserve: int = 0, runtime: Runtime | None = None):
-        options = struct(raw.gyr_index_options, dim=dim, metric=METRICS[metric], kind=KINDS[kind], degree=degree,
-                         build_effort=build_effort, seed=seed, reserve=reserve)
+                 seed: int = 0, reserve: int = 0, stored: str = "fp32", runtime: Runtime | None = None):
+        options = _options(dim, metric, kind, degree, build_effort, seed, reserve, stored)
         self._own(make(lib.gyr_index_create, runtime_handle(runtime), ctypes.byref(options)))
+
+    @staticmethod
+    def estimate(n: int, dim: int, metric: str = "ip", kind: str = "graph", degree: int = 0, build_effort: int = 0,
+                 reserve: int = 0, stored: str = "fp32", threads: int = 1) -> tuple[int, int]:
+        """(bytes that n vectors will take, highest memory while they are inserted)."""
+        options = _options(dim, metric, kind, degree, build_effort, 0, reserve, stored)
+        used, peak = ctypes.c_uint64(), ctypes.c_uint64()
+        call(lib.gyr_index_estimate, ctypes.byref(options), n, threads, ctypes.byref(used), ctypes.byref(peak))
+        return used.value, peak.value
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], runtime: Runtime | None = None) -> Index:
@@ -37,7 +53,7 @@ class Index(Handle):
         out = struct(raw.gyr_index_info)
         call(lib.gyr_index_get_info, self._handle, ctypes.byref(out))
         facts = as_dict(out)
-        for field, names in (("metric", METRICS), ("kind", KINDS)):
+        for field, names in (("metric", METRICS), ("kind", KINDS), ("stored", STORED)):
             facts[field] = {number: name for name, number in names.items()}.get(facts[field], facts[field])
         return facts
 
