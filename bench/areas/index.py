@@ -3,7 +3,8 @@
 Each graph peer is built at M=16/efConstruction=200 and M=32/400 and counts with the better one; every library sweeps
 its own search parameter, all queries in one call, CPU time, interpolated at the recall. gyr and the peer of a line take
 turns in one process, so gyr's figure differs from line to line by what the machine did meanwhile. What was built is
-kept in build/bench-index and used again. Environment:
+kept in build/bench-index and used again. Bytes are those by which a fresh process grows when it loads the index and
+searches it (_ann_memory.py), not those of the file. Environment:
 
     GYR_LIBRARY, GYR_BENCH_GYR   the library under test; options of its index, as in degree=32,build_effort=400
     GYR_BENCH_CASES              parts of case names, comma between them: only those (fashion_mnist,gowalla_64_qps)
@@ -22,7 +23,7 @@ import time
 
 import numpy as np
 
-from bench.areas import _ann_data, _ann_peers, _ann_store
+from bench.areas import _ann_data, _ann_memory, _ann_peers, _ann_store
 from bench.areas._ann_gyr import Gyr
 from bench.areas._ann_sweep import Side, around, race, speed
 
@@ -48,6 +49,7 @@ class Bench:
         self.lines: dict[tuple[str, str], tuple[str, float, float, str]] = {}
         self.library: dict[str, str] = {}
         self.gyr = Gyr()
+        self.gyr_memory: float | None = None  # bytes per vector
         self.gyr_facts = _ann_store.get(say, data, self.gyr, self.gyr.version)
         self.gyr.threads(1)
         self.mine = {k: self.side(self.gyr, k) for k in (10, 100)}
@@ -129,9 +131,19 @@ class Bench:
         clean = all(f["idle"] and f["threads"] == 2 for f in (facts, self.gyr_facts))
         metric = "seconds" if clean else "cpu_seconds"
         self.lines[self.name("build"), variant.name] = (metric, self.gyr_facts[metric], facts[metric], "lower")
-        n = len(self.data.base)
-        size = self.gyr.bytes() / n, facts["bytes"] / n
-        self.lines[self.name("bytes"), variant.name] = ("bytes per vector", *size, "lower")
+        if wanted(self.name("bytes")):
+            self.memory(variant, facts)
+
+    def memory(self, variant, facts: dict) -> None:
+        """Of the loaded and searched index; what the files take is told beside it."""
+        n, case = len(self.data.base), self.name("bytes")
+        if self.gyr_memory is None:
+            self.gyr_memory = _ann_memory.of(self.data, self.gyr) / n
+            self.say(f"{case}: gyr {self.gyr_memory:.1f} a vector in memory, {self.gyr.bytes() / n:.1f} by info(), "
+                     f"{self.gyr_facts['bytes'] / n:.1f} in the file")
+        theirs = _ann_memory.of(self.data, variant) / n
+        self.say(f"{case}: {variant.name} {theirs:.1f} a vector in memory, {facts['bytes'] / n:.1f} in the file")
+        self.lines[case, variant.name] = ("bytes per vector", self.gyr_memory, theirs, "lower")
 
     def filter(self, variant) -> None:
         n = 100 if variant.slow else min(500, len(self.data.queries))  # slow: a Python function per node
