@@ -65,7 +65,7 @@ GYR_API gyr_status gyr_index_create(gyr_runtime *runtime, const gyr_index_option
  * @param n vectors, less than 2^31
  * @param threads of the runtime that it will be built in; 0 = 1
  * @param bytes nullable; receives gyr_index_info.bytes after n vectors, inserted by one call or within `reserve` (from
- *        256 dimensions on: at most); an index that grows call by call takes up to a quarter more
+ *        256 dimensions on: seldom more); an index that grows call by call takes up to a quarter more
  * @param peak nullable; receives about the runtime's highest memory while one call inserts them
  * @param err nullable
  * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE
