@@ -49,7 +49,7 @@ std::vector<int64_t> numbers(uint64_t n, int64_t first = 0) {
 double precision(gyr_stored stored) {
   switch (stored) {
     case GYR_STORED_FP32:
-      return 1e-6;
+      return 1e-5;
     case GYR_STORED_FP16:
       return 1e-3;
     case GYR_STORED_BF16:
