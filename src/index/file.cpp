@@ -56,6 +56,7 @@ Status VectorIndex::save(ContainerWriter* file, std::string_view name) const {
     out.put_array(store_.codes->centre());
     out.put(store_.codes->next_learning());
     out.put_array(store_.codes->axes());
+    if (uint64_t tuned = tuned_) out.put(tuned);
   }
   return file->add(name, "IDX1", std::move(out.bytes()));
 }
@@ -93,6 +94,13 @@ Status VectorIndex::read(std::span<const uint8_t> bytes, const char* name) {
       for (float v : axes)
         if (!(std::abs(v) <= 1.001f)) return corrupt("an axis is longer than 1");
       store_.codes->set(centre, axes, next);
+    }
+    if (rest.left() > 0) {  // only where it was tuned
+      uint64_t tuned = 0;
+      GYR_TRY(rest.get(&tuned));
+      const uint64_t k = tuned >> 32, effort = uint32_t(tuned);
+      if (k < 1 || k > kMostK || effort < k || effort > kMostEffort) return corrupt("the tuned effort is none");
+      tuned_ = tuned;
     }
   }
   GYR_TRY(rest.finish());

@@ -91,8 +91,11 @@ Status VectorIndex::rebuild(const int64_t* ids, const float* vectors, uint64_t n
   }
   std::swap(*store_.codes, codes);
   graph_->adopt(&links);
-  for (uint64_t i = 0; i < n; i++)
-    if (store_.map.find(ids[i]) == kNone) store_.publish(at[i], ids[i]);
+  for (uint64_t i = 0; i < n; i++) {
+    if (store_.map.find(ids[i]) != kNone) continue;
+    store_.publish(at[i], ids[i]);
+    selections_->changed();
+  }
   taken.keep();
   advance(task, n);
   return {};
