@@ -61,7 +61,7 @@ class Gyr(Variant):
         return self.index.search(queries, k, effort=effort, filter=allowed)[0]
 
     def filter(self, ids, n: int):
-        return self.index.filter(ids)
+        return self.index.select(ids)
 
     def latencies(self, queries, k: int, effort: int) -> list[float]:
         """Microseconds of one-query calls, straight to the C function: Index.search() adds about 70 us of Python."""
@@ -83,8 +83,7 @@ class Gyr(Variant):
         return self.index.info()["bytes"]
 
     def bytes_touched(self, work) -> float | None:
-        """What the searches of work() read. None as long as info() has no such counters: `codes_touched`, ever growing,
-        and `code_bytes`, the size of one."""
+        """Bytes of codes that the searches of work() read; None for a library that does not count them."""
         before = self.index.info()
         work()
         after = self.index.info()

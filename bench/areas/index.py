@@ -17,7 +17,6 @@ searches it (_ann_memory.py), not those of the file. Environment:
 
 from __future__ import annotations
 
-import ctypes
 import os
 import time
 
@@ -26,8 +25,9 @@ import numpy as np
 from bench.areas import _ann_data, _ann_memory, _ann_peers, _ann_store
 from bench.areas._ann_gyr import Gyr
 from bench.areas._ann_sweep import Side, around, race, speed
+from bench.areas._memory import random_lines
 
-FILTER = 0.01
+FILTERS = {"filter50pct_r95": 0.5, "filter10pct_r95": 0.1, "filter1pct_r95": 0.01, "filter01pct_r95": 0.001}
 QPS = {"qps_r95_k10": (10, 0.95), "qps_r99_k10": (10, 0.99), "qps_r95_k100": (100, 0.95)}
 TARGETS = {("fashion_mnist_qps_r95_k10", "hnswlib"): 5, ("fashion_mnist_qps_r95_k10", "best"): 2,
            ("recs_1m_64_qps_r95_k10", "hnswlib"): 3, ("recs_1m_64_qps_r95_k10", "best"): 2.5,
@@ -61,7 +61,8 @@ class Bench:
         return f"{self.data.name}_{case}"
 
     def ks(self, k: int) -> bool:
-        others = k == 10 and any(wanted(self.name(c)) for c in ("build", "bytes", "replace_half_recall"))
+        others = k == 10 and any(wanted(self.name(c)) for c in ("build", "bytes", "replace_half_recall",
+                                                                "limit_r95_k10"))
         return others or any(wanted(self.name(c + t)) for c, (kk, _) in QPS.items() if kk == k for t in ("", "_2t"))
 
     def enough(self, k: int) -> float:
@@ -79,7 +80,8 @@ class Bench:
         if os.environ.get("GYR_BENCH_BUILD") == "0" and not _ann_store.built(self.data, variant, version):
             self.say(f"{self.data.name}: {variant.name} is not built, left out")
             return
-        if variant.name == "faiss-flat" and not wanted(self.name("filter1pct_r95")):
+        filters = {case: share for case, share in FILTERS.items() if variant.filters and wanted(self.name(case))}
+        if variant.name == "faiss-flat" and not filters:
             return
         facts = _ann_store.get(self.say, self.data, variant, version)
         self.library[variant.name] = variant.library
@@ -88,8 +90,8 @@ class Bench:
             for k in self.curves:
                 self.search(variant, k)
             self.build(variant, facts)
-        if variant.filters and wanted(self.name("filter1pct_r95")):
-            self.filter(variant)
+        for case, share in filters.items():
+            self.filter(variant, case, share)
 
     def search(self, variant, k: int) -> None:
         theirs = self.side(variant, k)
@@ -145,14 +147,14 @@ class Bench:
         self.say(f"{case}: {variant.name} {theirs:.1f} a vector in memory, {facts['bytes'] / n:.1f} in the file")
         self.lines[case, variant.name] = ("bytes per vector", self.gyr_memory, theirs, "lower")
 
-    def filter(self, variant) -> None:
+    def filter(self, variant, case: str, share: float) -> None:
         n = 100 if variant.slow else min(500, len(self.data.queries))  # slow: a Python function per node
-        truth, ids = self.data.filtered_truth(FILTER, 10), self.data.allowed(FILTER)
+        truth, ids = self.data.filtered_truth(share, 10), self.data.allowed(share)
         sides = [Side(v, self.data.queries[:n], truth[:n], 10, v.filter(ids, len(self.data.base)))
                  for v in (self.gyr, variant)]
         curves = [s.sweep(0.95, patience=10) for s in sides]  # a graph that visits what the filter forbids is slow
         pairs = [around(c, 0.95) for c in curves]
-        self.compare("filter1pct_r95", variant, 0.95, *pairs, race(list(zip(sides, pairs))), curves[1], queries=n)
+        self.compare(case, variant, 0.95, *pairs, race(list(zip(sides, pairs))), curves[1], queries=n)
 
     def replace_half(self) -> None:
         """Half of the items deleted and put in again with other vectors: recall at the effort that gave .95 fresh."""
@@ -189,7 +191,7 @@ class Bench:
                  f"p99 {p99:.0f} us")
 
     def limit(self) -> None:
-        """Time that reading the touched codes takes at the memory's speed / the query's time."""
+        """Queries a second, beside those if nothing took time but reading the touched codes, a line at a time."""
         at = around(self.curves.get(10, []), 0.95)
         case = self.name("limit_r95_k10")
         if not at or not wanted(case):
@@ -199,9 +201,11 @@ class Bench:
         if touched is None:
             self.say(f"{case}: left out, the engine does not tell how many codes it touches")
             return
-        self.library["limit"] = "limit"
-        seconds = race([(racer, at[-1:])])[at[-1]]
-        self.lines[case, "limit"] = ("share of bandwidth", touched / bandwidth() / seconds, 1.0, "higher")
+        n, self.library["limit"] = len(racer.queries), "limit"
+        seconds, rate = race([(racer, at[-1:])])[at[-1]], random_lines(_ann_data.CACHE)
+        self.say(f"{case}: {touched / n:.0f} bytes of codes a query, recall {at[-1].recall:.3f}; random lines of 64 "
+                 f"bytes: {rate / 1e9:.1f} GB/s; {touched / rate / seconds:.2f} of the limit")
+        self.lines[case, "limit"] = ("qps", n / seconds, n / (touched / rate), "higher")
 
     def figures(self) -> list[dict]:
         """The better variant of each library, then the best of all."""
@@ -237,25 +241,12 @@ def unique(points) -> list:
     return list(dict.fromkeys(points))
 
 
-def bandwidth() -> float:
-    """Bytes a second of one thread reading far more than the caches hold."""
-    libc, size = ctypes.CDLL(None), 512 << 20
-    libc.memchr.argtypes, libc.memchr.restype = (ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t), ctypes.c_void_p
-    block = np.full(size, 2, np.uint8)
-    took = []
-    for _ in range(5):
-        start = time.perf_counter()
-        libc.memchr(block.ctypes.data, 1, size)
-        took.append(time.perf_counter() - start)
-    return size / min(took)
-
-
 def figures(say) -> list[dict]:
     versions = _ann_peers.versions(say)
     say(f"peers: {', '.join(versions.values())}, numpy {np.__version__}; left out: symphonyqg (not on PyPI)")
     out = []
     for name in _ann_data.names():
-        cases = (*QPS, "qps_r95_k10_2t", "build", "bytes", "filter1pct_r95", "replace_half_recall", "limit_r95_k10")
+        cases = (*QPS, "qps_r95_k10_2t", "build", "bytes", *FILTERS, "replace_half_recall", "limit_r95_k10")
         if not any(wanted(f"{name}_{c}") for c in cases):
             continue
         if why := _ann_data.missing(name):

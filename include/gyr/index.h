@@ -5,6 +5,7 @@
 
 #include <gyr/data.h>
 #include <gyr/runtime.h>
+#include <gyr/table.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -107,24 +108,110 @@ GYR_API gyr_status gyr_index_upsert(gyr_index *index, const int64_t *ids, const 
 GYR_API gyr_status gyr_index_delete(gyr_index *index, const int64_t *ids, uint64_t n, uint64_t *deleted,
                                     gyr_error *err) GYR_NOEXCEPT;
 
-/** One search for a batch of queries. */
+/** Ids that searches may return, looked up once and used by any number of them, from any number of threads, without
+ * another look-up or allocation. Deleting an id takes it out; ids that come later are let through after a refresh. */
+typedef struct gyr_index_filter gyr_index_filter;
+
+/** What a filter lets through: ids that meet all that is given; zero is the default of every field. */
+typedef struct gyr_index_filter_options {
+  uint32_t struct_size;
+  uint32_t reserved;
+  const int64_t *ids;    /**< [n_ids] only these, unknown ones when they come; NULL = all. Copied */
+  uint64_t n_ids;        /**< number of ids; 0 with ids that are not NULL lets nothing through */
+  const gyr_table *table; /**< whose rows `condition` is asked of, by id; NULL without a condition. Kept alive */
+  const char *condition; /**< expression over the table's columns and its key, as a pipeline's filter takes it
+                              (docs/expression.md); an id without a row has nulls in all columns; NULL = none */
+  const gyr_str *keys;   /**< [n_keys] for tables with string keys: id i has the key keys[i], ids beyond have none; NULL
+                              otherwise. Copied */
+  uint64_t n_keys;       /**< number of keys */
+  int64_t now_us;        /**< read time of the table, microseconds; 0 = the wall clock of each refresh; INT64_MAX = ignore
+                              TTL */
+} gyr_index_filter_options;
+
+/** Makes a filter.
+ * @param index kept alive by the filter
+ * @param options required
+ * @param task nullable
+ * @param out receives the handle
+ * @param err nullable
+ * @return GYR_OK, INVALID_ARGUMENT (the condition, keys that do not fit the table), OUT_OF_RANGE (n_ids, n_keys),
+ *         CANCELLED, DEADLINE
+ * @ownership caller destroys *out
+ * @threadsafe any, concurrent with searches and writers
+ * @blocking looks every id up
+ * @since 0.1 */
+GYR_API gyr_status gyr_index_filter_create(const gyr_index *index, const gyr_index_filter_options *options,
+                                           gyr_task *task, gyr_index_filter **out, gyr_error *err) GYR_NOEXCEPT;
+
+/** Asks again which ids there are and which of them meet the condition. Searches that run go on with what there was;
+ * those that begin afterwards take the new answer. When it fails the filter stays as it was.
+ * @param filter the filter
+ * @param task nullable
+ * @param err nullable
+ * @return GYR_OK, CANCELLED, DEADLINE
+ * @ownership none
+ * @threadsafe any, concurrent with searches and writers
+ * @blocking looks every id up
+ * @since 0.1 */
+GYR_API gyr_status gyr_index_filter_refresh(const gyr_index_filter *filter, gyr_task *task, gyr_error *err)
+    GYR_NOEXCEPT;
+
+/** Facts about a filter. */
+typedef struct gyr_index_filter_info {
+  uint32_t struct_size;
+  uint32_t reserved;
+  uint64_t count;   /**< vectors that it lets through now */
+  uint64_t changes; /**< ids that came to or went from the index since it was made or refreshed; 0 = not stale, but for
+                         changes of the table, which it does not see */
+  uint64_t bytes;   /**< memory in use */
+} gyr_index_filter_info;
+
+/** Facts about a filter.
+ * @param filter the filter
+ * @param out in: struct_size; out: filled
+ * @param err nullable
+ * @return GYR_OK
+ * @ownership fills caller memory
+ * @threadsafe any
+ * @blocking no
+ * @since 0.1 */
+GYR_API gyr_status gyr_index_filter_get_info(const gyr_index_filter *filter, gyr_index_filter_info *out,
+                                             gyr_error *err) GYR_NOEXCEPT;
+
+/** Drops the caller's reference.
+ * @param filter nullable
+ * @return nothing
+ * @ownership consumes filter
+ * @threadsafe any, once per handle
+ * @blocking no
+ * @since 0.1 */
+GYR_API void gyr_index_filter_destroy(gyr_index_filter *filter) GYR_NOEXCEPT;
+
+/** One search for a batch of queries. A vector is returned when all filters that are given let it through. */
 typedef struct gyr_search_args {
   uint32_t struct_size;
   uint32_t k;               /**< 1..65536 */
   const float *queries;     /**< [n, dim] row-major, finite, norms up to 1e18; not all zero under cosine */
   uint64_t n;               /**< queries */
-  uint32_t effort;          /**< graph: candidate pool; 0 = max(2k, 64), less than k acts as k. More = better recall, slower */
+  uint32_t effort;          /**< graph: candidate pool; 0 = what gyr_index_tune found, else max(2k, 64); less than k acts as
+                                 k. More = better recall, slower */
   uint32_t exact;           /**< 1 = scan everything */
-  const uint64_t *filter;   /**< bitmap over slots (see gyr_index_slots), bit set = allowed; NULL = all */
+  const uint64_t *filter;   /**< bitmap over slots (see gyr_index_slots), bit set = allowed; NULL = all. Beside deletes use
+                                 `selection`: a slot whose id was deleted may be another id's by now */
   uint64_t filter_bits;     /**< bits in filter; slots beyond it are not allowed */
   int64_t *out_ids;         /**< [n, k]; -1 where fewer than k exist (also a legal id: go by out_counts) */
   float *out_scores;        /**< [n, k]; NaN where fewer than k exist */
   uint32_t *out_counts;     /**< [n] results found per query */
+  const gyr_index_filter *selection; /**< a prepared filter of this index; NULL = all */
+  const int64_t *allowed_ids;        /**< [n_allowed_ids] ids that may be returned, unknown ones count out; NULL = all */
+  uint64_t n_allowed_ids;            /**< number of them; 0 with allowed_ids that are not NULL lets nothing through */
+  const int64_t *allowed_offsets;    /**< [n + 1] query i may return allowed_ids[offsets[i]] to [offsets[i + 1] - 1]; NULL =
+                                          each query all of allowed_ids */
 } gyr_search_args;
 
 /** Searches the k best per query. k results are returned whenever k allowed vectors exist.
  * @param index the index
- * @param args all pointers but filter required
+ * @param args all pointers but the filters' required
  * @param task nullable
  * @param err nullable
  * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE, CANCELLED, DEADLINE
@@ -134,6 +221,66 @@ typedef struct gyr_search_args {
  * @since 0.1 */
 GYR_API gyr_status gyr_index_search(const gyr_index *index, const gyr_search_args *args, gyr_task *task,
                                     gyr_error *err) GYR_NOEXCEPT;
+
+/** How well an index answers: its answers held against exact search of the same vectors. */
+typedef struct gyr_evaluate_args {
+  uint32_t struct_size;
+  uint32_t k;                  /**< 1..65535; 0 = 10 */
+  const float *queries;        /**< [n, dim] row-major, as for gyr_index_search; NULL = n of the index's own vectors, evenly
+                                    taken, each searched without itself. Real queries say more, above all under inner
+                                    product */
+  uint64_t n;                  /**< queries; without queries 0 = 1000, and never more than there are vectors */
+  const gyr_index_filter *selection; /**< the answers are those under it; NULL = all */
+} gyr_evaluate_args;
+
+/** What a search effort gives. Means are over the queries. */
+typedef struct gyr_search_quality {
+  uint32_t struct_size;
+  uint32_t effort;         /**< as tried */
+  double recall;           /**< share of the true k nearest that were found; a vector that scores as high counts as one */
+  double seconds;          /**< of one query, where all are given in one call: spread over the pool */
+  double codes;            /**< quantised vectors looked at per query */
+  double vectors;          /**< vectors scored exactly per query; a scan of all vectors is not counted */
+  double bytes;            /**< of both, per query */
+} gyr_search_quality;
+
+/** Measures recall and speed of search efforts against exact search. Takes the time of n exact searches, then that of
+ * the searches themselves. Other work on the machine makes `seconds` larger; nothing changes recall but the index.
+ * @param index the index
+ * @param args required
+ * @param efforts [n_efforts] search efforts; 0 = what searches take that name none
+ * @param n_efforts number of efforts
+ * @param results [n_efforts] in: struct_size of the first, which they all have; out: filled
+ * @param task nullable; progress in queries, then in efforts
+ * @param err nullable
+ * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE, INVALID_STATE (nothing to find), CANCELLED, DEADLINE
+ * @ownership fills caller memory
+ * @threadsafe any, concurrent with upsert and delete, which then count as lost recall
+ * @blocking searches n times and more
+ * @since 0.1 */
+GYR_API gyr_status gyr_index_evaluate(const gyr_index *index, const gyr_evaluate_args *args, const uint32_t *efforts,
+                                      uint64_t n_efforts, gyr_search_quality *results, gyr_task *task,
+                                      gyr_error *err) GYR_NOEXCEPT;
+
+/** Finds about the smallest search effort that reaches a recall, and may make it the index's own: that of searches with
+ * effort 0, kept by save. For a larger k than it was found for they take effort x (k + 20) / (its k + 20), for a smaller
+ * one the same. What is inserted or deleted later changes what an effort finds: tune again once a good part has been
+ * replaced.
+ * @param index the index
+ * @param args required
+ * @param recall wanted, above 0 and at most 1; 0 = 0.95
+ * @param keep 1 = make it the index's own, 0 = only say it
+ * @param out nullable; receives what the effort gives
+ * @param task nullable; progress in queries, then in efforts
+ * @param err nullable
+ * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE (k, n, recall; or no effort reaches it), INVALID_STATE (nothing to find),
+ *         CANCELLED, DEADLINE; the index's effort is then what it was
+ * @ownership fills caller memory
+ * @threadsafe any, concurrent with everything
+ * @blocking searches n times and more
+ * @since 0.1 */
+GYR_API gyr_status gyr_index_tune(gyr_index *index, const gyr_evaluate_args *args, double recall, uint32_t keep,
+                                  gyr_search_quality *out, gyr_task *task, gyr_error *err) GYR_NOEXCEPT;
 
 /** Maps ids to slots, the positions of filter bitmaps. A slot stays with its id until the id is deleted.
  * @param index the index
@@ -165,6 +312,11 @@ typedef struct gyr_index_info {
   uint64_t bytes_codes;   /**< of `bytes`: the codes that the graph walks on */
   uint64_t bytes_links;   /**< of `bytes`: the graph's links */
   uint64_t bytes_ids;     /**< of `bytes`: ids and what finds them */
+  uint32_t tuned_k;      /**< gyr_index_tune: the k it was for; 0 = not tuned */
+  uint32_t tuned_effort; /**< the effort it found; 0 = not tuned */
+  uint64_t code_bytes;   /**< of one quantised vector; 0 = there are none */
+  uint64_t codes_touched;   /**< quantised vectors that searches have looked at since the index was created or opened */
+  uint64_t vectors_touched; /**< vectors that they scored exactly after that */
 } gyr_index_info;
 
 /** Facts about an index.

@@ -78,6 +78,10 @@ GYR_API uint64_t gyr_struct_size(const char* name) noexcept {
   GYR_SIZE_OF(gyr_cache_info);
   GYR_SIZE_OF(gyr_index_options);
   GYR_SIZE_OF(gyr_search_args);
+  GYR_SIZE_OF(gyr_index_filter_options);
+  GYR_SIZE_OF(gyr_index_filter_info);
+  GYR_SIZE_OF(gyr_evaluate_args);
+  GYR_SIZE_OF(gyr_search_quality);
   GYR_SIZE_OF(gyr_index_info);
   GYR_SIZE_OF(gyr_ranking_args);
   GYR_SIZE_OF(gyr_ranking_metrics);

@@ -108,6 +108,7 @@ class Codes {
   // The same as of slots, of a block's first n.
   void score(const CodeQuery& query, bool l2, const CodeBlock& block, size_t n, int32_t* dots, float* out) const;
 
+  uint64_t bytes_each() const { return stride_ + sizeof(CodeNote); }
   uint64_t bytes() const {
     return codes_.capacity() + notes_.capacity() * sizeof(CodeNote) + (centre_.capacity() + axes_.capacity()) * 4 +
            axis_codes_.capacity() + axis_scales_.capacity() * 4;

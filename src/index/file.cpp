@@ -97,6 +97,7 @@ Status VectorIndex::save(ContainerWriter* file, std::string_view name) const {
     put_learnt(*store_.codes, &out);
   }
   if (store_.vectors.own_codes()) put_learnt(*store_.vectors.own_codes(), &out);
+  if (const uint64_t tuned = tuned_; graph_ && tuned) out.put(tuned);
   return file->add(name, "IDX1", std::move(out.bytes()));
 }
 
@@ -123,6 +124,13 @@ Status VectorIndex::read(std::span<const uint8_t> bytes, const char* name) {
     if (rest.left() > 0 || store_.vectors.coded()) GYR_TRY(get_learnt(&rest, name, &*store_.codes));
   }
   if (Codes* own = store_.vectors.own_codes()) GYR_TRY(get_learnt(&rest, name, own));
+  if (graph_ && rest.left() > 0) {  // only where it was tuned
+    uint64_t tuned = 0;
+    GYR_TRY(rest.get(&tuned));
+    const uint64_t k = tuned >> 32, effort = uint32_t(tuned);
+    if (k < 1 || k > kMostK || effort < k || effort > kMostEffort) return corrupt("the tuned effort is none");
+    tuned_ = tuned;
+  }
   GYR_TRY(rest.finish());
 
   store_.reserve(n);

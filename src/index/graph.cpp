@@ -44,24 +44,33 @@ void Graph::start(bool l2, uint32_t most, uint32_t kept, Walk* w) const {
   w->l2 = l2;
   w->effort = most;
   w->next = 0;
+  w->over = false;
+  w->scored = 0;
   w->n_pool = w->n_at = 0;
   for (auto* pivots : {&top_pivots, &random_pivots})
     for (uint32_t slot : *pivots) w->at[w->n_at++] = slot;
   w->n_at = w->visited.add(w->at.data(), w->n_at);
 }
 
-void Graph::settle(const Allowed* allowed, TopK* found, Walk* w) const {
+void Graph::settle(const Allowed* allowed, Best* best, Walk* w) const {
   store_.codes->score(w->query, w->l2, w->at.data(), w->n_at, w->dots.data(), w->scores.data());
-  if (found)
+  w->scored += w->n_at;
+  if (best) {
     for (uint32_t i = 0; i < w->n_at; i++)
-      if (w->scores[i] >= found->bar() && (*allowed)(w->at[i])) found->offer(w->scores[i], w->at[i]);
-  for (uint32_t i = 0; i < w->n_at; i++) w->offer(w->scores[i], w->at[i]);
+      if (best->takes(w->scores[i]) && (*allowed)(w->at[i])) best->offer(w->scores[i], w->at[i]);
+    for (uint32_t i = 0; i < w->n_at; i++)  // the walk is over before it comes to the others
+      if (!best->better_than(w->scores[i])) w->offer(w->scores[i], w->at[i]);
+  } else {
+    for (uint32_t i = 0; i < w->n_at; i++) w->offer(w->scores[i], w->at[i]);
+  }
   while (w->next < w->n_pool && w->pool[w->next].slot & kExpanded) w->next++;
-  if (w->next < w->n_pool) prefetch_links(w->pool[w->next].slot);
+  if (w->next == w->n_pool) return;
+  w->over = best && best->better_than(w->pool[w->next].score);
+  prefetch_links(w->pool[w->next].slot);
 }
 
 bool Graph::expand(Walk* w) const {
-  if (w->next >= std::min(w->n_pool, w->effort)) return false;
+  if (w->next >= std::min(w->n_pool, w->effort) || w->over) return false;
   const uint32_t node = w->pool[w->next].slot;
   w->pool[w->next].slot |= kExpanded;
   const uint32_t* l = links.data() + uint64_t(node) * width;

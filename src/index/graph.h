@@ -28,8 +28,9 @@ class Graph {
   // pivots; then settle() and expand() take turns until expand() finds nothing more. Each asks for the memory that the
   // next one needs, so that several walks may fill each other's waiting.
   void start(bool l2, uint32_t effort, uint32_t kept, Walk* walk) const;
-  // Offers every allowed slot that was reached to `found`, by number. Null: the caller takes the pool.
-  void settle(const Allowed* allowed, TopK* found, Walk* walk) const;
+  // Offers every allowed slot that was reached to `best`, and ends the walk when that says so. Null: the caller takes
+  // the pool.
+  void settle(const Allowed* allowed, Best* best, Walk* walk) const;
   bool expand(Walk* walk) const;
   void run(bool l2, uint32_t effort, Walk* walk) const;
 

@@ -3,7 +3,11 @@
 
 #include <gyr/index.h>
 
+#include <atomic>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -28,6 +32,20 @@ class Index {
   virtual Status upsert(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task) = 0;
   virtual Status remove(const int64_t* ids, uint64_t n, uint64_t* removed) = 0;
 
+  // Ids that searches may return, prepared once; the index takes out what it deletes.
+  class Selection {
+   public:
+    virtual ~Selection() = default;
+  };
+  using IdSpan = std::optional<std::span<const int64_t>>;
+  // keep[i] = 0 for ids that do not pass. Runs beside writers.
+  using Test = std::function<Status(std::span<const int64_t> ids, uint8_t* keep)>;
+  // Those of `ids`, or of all there are, that pass the test; it may be empty.
+  virtual Result<std::shared_ptr<const Selection>> select(const IdSpan& ids, const Test& test,
+                                                          gyr_task* task) const = 0;
+  virtual void fill_filter_info(const Selection& selection, gyr_index_filter_info* info) const = 0;
+
+  struct Touched;
   struct Query {
     const float* queries;  // [n, dim]
     uint64_t n;
@@ -38,6 +56,15 @@ class Index {
     uint64_t filter_bits = 0;
     const int64_t* excluded = nullptr;          // ids never returned (the seen filter), [excluded_offsets[n]]
     const int64_t* excluded_offsets = nullptr;  // [n + 1]; null = none
+    const Selection* selection = nullptr;       // of this index
+    bool listed = false;                        // only allowed_ids are returned
+    std::span<const int64_t> allowed_ids{};
+    const int64_t* allowed_offsets =
+        nullptr;                 // [n + 1], each query's share of them; null = all of them are every one's
+    Touched* touched = nullptr;  // what it reads is added to it
+  };
+  struct Touched {
+    std::atomic<uint64_t> codes{0}, rows{0};
   };
   // Reusable memory of one search at a time; with it a single-query search allocates nothing after warm-up.
   class Scratch {
@@ -48,6 +75,22 @@ class Index {
   // Score descending, then id ascending. `scratch` null: the index uses its own pool and may spread over threads.
   virtual Status search(const Query& query, Scratch* scratch, gyr_task* task, int64_t* out_ids, float* out_scores,
                         uint32_t* out_counts) const = 0;
+
+  // Recall against exact search. queries: null = n of the index's own vectors, each searched without itself.
+  struct Trial {
+    uint32_t k;
+    const float* queries;
+    uint64_t n;
+    const Selection* selection = nullptr;
+  };
+  struct Point {
+    uint32_t effort;
+    double recall, seconds, codes, rows, bytes;  // means over the queries
+  };
+  virtual Status evaluate(const Trial& trial, std::span<const uint32_t> efforts, gyr_task* task, Point* out) const = 0;
+  // The smallest effort with the wanted recall, about; keep: also that of searches which name none.
+  virtual Status tune(const Trial& trial, double wanted, bool keep, gyr_task* task, Point* out) = 0;
+
   virtual void slots(const int64_t* ids, uint64_t n, int64_t* out) const = 0;
   // Whether a live vector has an id outside of [0, end), and one such id: ids may have to be positions in a list.
   virtual bool find_id_beyond(uint64_t end, int64_t* id) const = 0;

@@ -110,8 +110,11 @@ Status VectorIndex::rebuild(const int64_t* ids, const float* vectors, uint64_t n
   if (store_.stored != GYR_STORED_FP32)
     for (uint32_t i : replaced) store_.write_code(at[i]);  // of what is kept now
   graph_->adopt(&links);
-  for (uint64_t i = 0; i < n; i++)
-    if (store_.find(ids[i]) == kNone) store_.publish(at[i], ids[i]);
+  for (uint64_t i = 0; i < n; i++) {
+    if (store_.find(ids[i]) != kNone) continue;
+    store_.publish(at[i], ids[i]);
+    selections_->changed();
+  }
   taken.keep();
   advance(task, n);
   return {};

@@ -18,30 +18,46 @@ void TopK::finish(int64_t* ids, float* scores, uint32_t* count) {
 }
 
 uint64_t Allowed::count() const {
-  if (!filter) return store->count;
-  uint64_t n = 0, words = std::min<uint64_t>(store->alive.size(), div_up(filter_bits, 64));
+  if (n_maps == 0) return store->count;
+  uint64_t n = 0, words = store->alive.size();
+  for (uint32_t i = 0; i < n_maps; i++) words = std::min<uint64_t>(words, div_up(maps[i].bits, 64));
   for (uint64_t w = 0; w < words; w++) n += uint64_t(std::popcount(word(w)));
   return n;
 }
 
-Status scan(const Store& store, const VectorQuery& query, const Allowed& allowed, TopK* top, const gyr_task* task) {
-  float scores[kBlock];
+uint32_t Blocks::next(uint32_t* at, uint32_t most) {
+  uint32_t n = 0;
+  if (!few_.empty()) {
+    for (; next_ < few_.size() && n < most; next_++) {
+      at[n] = few_[next_];
+      n += allowed_.unfiltered(few_[next_]);
+    }
+    return n;
+  }
+  const uint64_t words = allowed_.store->alive.size();
+  for (; next_ < words && n + 64 <= most; next_++)
+    for (uint64_t bits = allowed_.word(next_); bits; bits &= bits - 1)
+      at[n++] = uint32_t(next_ * 64) + uint32_t(std::countr_zero(bits));
+  return n;
+}
+
+Status scan(const Store& store, const VectorQuery& query, const Allowed& allowed, std::span<const uint32_t> few,
+            TopK* top, const gyr_task* task) {
+  float scores[4 * kBlock];
   uint32_t at[kBlock];
   const uint32_t block = uint32_t(knobs::capacity(kBlock, 64));  // whole words of the bitmap
-  for (uint32_t first = 0; first < store.slots(); first += block) {
-    if (first % (block * 64) == 0) GYR_TRY(check(task));
-    uint32_t n = std::min(block, store.slots() - first), picked = 0;
-    for (uint32_t w = first / 64; w < div_up(first + n, 64); w++)
-      for (uint64_t bits = allowed.word(w); bits; bits &= bits - 1)
-        at[picked++] = w * 64 + uint32_t(std::countr_zero(bits));
-    if (picked == 0) continue;
+  Blocks blocks(allowed, few);
+  uint64_t turn = 0;
+  while (uint32_t n = blocks.next(at, block)) {
+    if (turn++ % 64 == 0) GYR_TRY(check(task));
     // Reading on is faster than jumping unless most rows are left out.
-    bool whole = picked * 3 >= n;
+    const uint32_t first = at[0], reach = at[n - 1] - first + 1;
+    const bool whole = few.empty() && reach <= 3 * n;
     if (whole)
-      store.vectors.score(query, store.l2(), first, n, scores);
+      store.vectors.score(query, store.l2(), first, reach, scores);
     else
-      store.vectors.score_at(query, store.l2(), at, picked, scores);
-    for (uint32_t i = 0; i < picked; i++) {
+      store.vectors.score_at(query, store.l2(), at, n, scores);
+    for (uint32_t i = 0; i < n; i++) {
       float score = scores[whole ? at[i] - first : i];
       if (score < top->bar()) continue;
       if (allowed.excluded && allowed.excluded->has(at[i])) continue;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "index/index.h"
 #include "index/store.h"
@@ -83,28 +84,52 @@ class Marks {
   uint16_t round_ = 0;
 };
 
-// Which slots one query may return.
-struct Allowed {
-  const Store* store;
-  const uint64_t* filter = nullptr;
-  uint64_t filter_bits = 0;
-  const Marks* excluded = nullptr;
+// Bits over slots, set = allowed; slots beyond them are not.
+struct Bitmap {
+  const uint64_t* words = nullptr;
+  uint64_t bits = 0;
+  uint64_t word(uint64_t w) const {
+    if (w * 64 >= bits) return 0;
+    return bits - w * 64 < 64 ? words[w] & ((uint64_t(1) << (bits - w * 64)) - 1) : words[w];
+  }
+};
 
+// Which slots one query may return: those of all its bitmaps.
+struct Allowed {
+  static constexpr uint32_t kMost = 3;  // a caller's, a prepared one, a list's
+  const Store* store = nullptr;
+  const Marks* excluded = nullptr;
+  Bitmap maps[kMost];
+  uint32_t n_maps = 0;
+
+  void narrow(Bitmap map) { maps[n_maps++] = map; }
   uint64_t word(uint64_t w) const {
     uint64_t bits = store->alive[w];
-    if (!filter) return bits;
-    if (w * 64 >= filter_bits) return 0;
-    bits &= filter[w];
-    return filter_bits - w * 64 < 64 ? bits & ((uint64_t(1) << (filter_bits - w * 64)) - 1) : bits;
+    for (uint32_t i = 0; i < n_maps; i++) bits &= maps[i].word(w);
+    return bits;
   }
   bool unfiltered(uint32_t slot) const { return word(slot >> 6) >> (slot & 63) & 1; }
   bool operator()(uint32_t slot) const { return unfiltered(slot) && !(excluded && excluded->has(slot)); }
   uint64_t count() const;  // without `excluded`
 };
 
+// Goes through the slots that may be returned, a block at a time: a list where there is one, else in memory's order.
+class Blocks {
+ public:
+  Blocks(const Allowed& allowed, std::span<const uint32_t> few) : allowed_(allowed), few_(few) {}
+  // Fills at[most] and says how many they are; 0 at the end. `most`: whole words. What is excluded is among them.
+  uint32_t next(uint32_t* at, uint32_t most);
+
+ private:
+  const Allowed& allowed_;
+  std::span<const uint32_t> few_;
+  uint64_t next_ = 0;
+};
+
 constexpr uint32_t kBlock = 256;  // rows scored at a time
 
-// Scores every allowed slot. Checks the task every kBlock * 64 rows.
-Status scan(const Store& store, const VectorQuery& query, const Allowed& allowed, TopK* top, const gyr_task* task);
+// Scores every allowed slot by its vector; few: a list of them, or empty. Checks the task every kBlock * 64 rows.
+Status scan(const Store& store, const VectorQuery& query, const Allowed& allowed, std::span<const uint32_t> few,
+            TopK* top, const gyr_task* task);
 
 }  // namespace gyr::index

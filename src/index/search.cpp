@@ -10,8 +10,10 @@ namespace gyr::index {
 namespace {
 
 // A walk scores some 16 rows per pool entry, each about three times the price of a row met in order: below this many
-// rows per pool entry a scan is the faster way, and exact besides.
+// rows per pool entry a scan is the faster way.
 constexpr uint64_t kScanPerCandidate = 48;
+// The same of codes, for walks under a filter, which are dearer. bench/compare.py index, the filter's cases.
+constexpr uint64_t kCodesPerCandidate = 80;
 constexpr uint64_t kAtOnce = 16;  // queries under one hold of the gate
 
 // How many of the best by codes are scored by their vectors: more when codes leave a part of the vectors out, and then
@@ -19,12 +21,18 @@ constexpr uint64_t kAtOnce = 16;  // queries under one hold of the gate
 uint64_t reranked(const Codes& codes, uint32_t k, uint64_t effort) {
   return k + (codes.partial() ? std::max<uint64_t>(k, 10 + effort / 2) : std::max(k / 2, 10u));
 }
+// The same after a scan of codes, which costs so much that some more are nothing beside it, and to which no effort
+// would make a difference otherwise.
+uint64_t reranked_of_scan(const Codes& codes, uint32_t k, uint64_t effort) {
+  return std::max({reranked(codes, k, effort), k + std::max<uint64_t>(k, 30), effort});
+}
 
 }  // namespace
 
 Status VectorIndex::check_queries(const Query& q) const {
-  if (q.k < 1 || q.k > 65536) return fail(GYR_E_OUT_OF_RANGE, "index", "k is %u; expected 1..65536", q.k);
-  if (q.effort > 1u << 20) return fail(GYR_E_OUT_OF_RANGE, "index", "effort is %u; expected 0..%u", q.effort, 1u << 20);
+  if (q.k < 1 || q.k > kMostK) return fail(GYR_E_OUT_OF_RANGE, "index", "k is %u; expected 1..%u", q.k, kMostK);
+  if (q.effort > kMostEffort)
+    return fail(GYR_E_OUT_OF_RANGE, "index", "effort is %u; expected 0..%u", q.effort, kMostEffort);
   return {};
 }
 
@@ -39,17 +47,23 @@ Status VectorIndex::check_vectors(const Query& q, SearchScratch* s) const {
   return {};
 }
 
-// Scans, or starts a walk. Under the gate.
-Status VectorIndex::begin(const Query& q, uint64_t number, Lane* lane, gyr_task* task, bool* walks) const {
-  *walks = false;
+// Scans vectors, or says how the query goes on. Under the gate.
+Status VectorIndex::begin(const Query& q, uint64_t number, Lane* lane, gyr_task* task) const {
+  lane->plan = Plan::kAnswered;
   lane->number = number;
   lane->query.resize(store_.stride);
   const float* given = q.queries + number * store_.dim;
   if (!store_.prepare(given, lane->query.data())) return store_.refuse(given, "queries", number);
   store_.vectors.prepare(lane->query.data(), store_.l2(), &lane->kept_query);
   lane->top.reset(q.k);
-  lane->allowed = {&store_, q.filter, q.filter_bits};
-  uint64_t eligible = lane->allowed.count(), hidden = 0;
+  if (q.listed && q.allowed_offsets) {
+    const int64_t *from = q.allowed_offsets + number, many = from[1] - from[0];
+    choose_ids(q.allowed_ids.subspan(size_t(from[0]), size_t(many)), q, &lane->own);
+    lane->choice = &lane->own;
+  }
+  const uint64_t eligible = lane->choice->eligible;
+  lane->allowed = lane->choice->allowed;
+  uint64_t hidden = 0;
   if (q.excluded_offsets && q.excluded_offsets[number] < q.excluded_offsets[number + 1]) {
     lane->excluded.reset(store_);
     for (int64_t i = q.excluded_offsets[number]; i < q.excluded_offsets[number + 1]; i++) {
@@ -60,88 +74,130 @@ Status VectorIndex::begin(const Query& q, uint64_t number, Lane* lane, gyr_task*
   }
   lane->wanted = std::min<uint64_t>(q.k, eligible - hidden);
   if (lane->wanted == 0) return {};
+  lane->restricted = lane->allowed.n_maps > 0 || hidden > 0;
+  const uint64_t effort = std::max<uint64_t>(q.k, q.effort ? q.effort : default_effort(q.k));
   // The pool grows with what it will hold in vain: slots that may not be returned.
-  uint64_t effort = std::max<uint64_t>(q.k, q.effort ? q.effort : std::max<uint64_t>(2 * uint64_t(q.k), 64));
-  effort = effort * store_.slots() / eligible + hidden;
-  if (!graph_ || q.exact || eligible <= kScanPerCandidate * effort)
-    return scan(store_, lane->kept_query, lane->allowed, &lane->top, task);
-  *walks = true;
-  lane->restricted = q.filter || hidden > 0;
-  lane->most = reranked(*store_.codes, q.k, effort);
-  if (lane->restricted) lane->found.reset(uint32_t(lane->most));
+  const uint64_t pool = effort * store_.slots() / eligible + hidden;
+  const uint64_t kept = graph_ ? reranked_of_scan(*store_.codes, q.k, effort) : 0;
+  if (!graph_ || q.exact || eligible <= 2 * kept || (!lane->restricted && eligible <= kScanPerCandidate * pool))
+    return scan(store_, lane->kept_query, lane->allowed, lane->choice->few, &lane->top, task);
   store_.codes->prepare(lane->query.data(), &lane->walk.query);
-  const uint32_t kept = lane->restricted ? 0 : uint32_t(lane->most * store_.slots() / eligible);
-  graph_->start(store_.metric == GYR_METRIC_L2, uint32_t(effort), kept, &lane->walk);
+  lane->kept = uint32_t(kept);
+  lane->plan = lane->restricted && eligible <= kCodesPerCandidate * pool ? Plan::kScanCodes : Plan::kWalk;
+  if (lane->plan == Plan::kWalk) start(q.k, effort, pool, lane);
   return {};
+}
+
+void VectorIndex::start(uint32_t k, uint64_t effort, uint64_t pool, Lane* lane) const {
+  const uint64_t eligible = lane->choice->eligible;
+  const bool l2 = store_.metric == GYR_METRIC_L2;
+  lane->most = reranked(*store_.codes, k, lane->restricted ? effort : pool);
+  if (!lane->restricted)
+    return graph_->start(l2, uint32_t(pool), uint32_t(lane->most * store_.slots() / eligible), &lane->walk);
+  // What a filter leaves of a query's neighbourhood is more or less than its share of all: the walk goes on until it
+  // has found enough, or has cost about as much as a scan.
+  lane->best.reset(uint32_t(effort), uint32_t(lane->most));
+  lane->budget = eligible / 3;
+  graph_->start(l2, uint32_t(std::min<uint64_t>(store_.slots(), 2 * pool + 64)), 0, &lane->walk);
 }
 
 // The best by codes, scored by their vectors.
 void VectorIndex::rerank(Lane* lane) const {
   lane->reranked.clear();
   const Walk& walk = lane->walk;
-  if (lane->restricted) lane->found.each([&](const Hit& hit) { lane->reranked.push_back(uint32_t(hit.id)); });
-  for (uint32_t i = 0; !lane->restricted && i < walk.n_pool && lane->reranked.size() < lane->most; i++) {
-    const uint32_t slot = walk.pool[i].slot & ~Candidate::kExpanded;
-    if (store_.is_alive(slot)) lane->reranked.push_back(slot);
+  if (lane->plan == Plan::kScanCodes) {
+    lane->found.each([&](const Hit& hit) { lane->reranked.push_back(uint32_t(hit.id)); });
+  } else if (lane->restricted) {
+    const auto best = lane->best.all();
+    for (uint32_t i = 0; i < best.size() && i < lane->most; i++) lane->reranked.push_back(best[i].slot);
+  } else {
+    for (uint32_t i = 0; i < walk.n_pool && lane->reranked.size() < lane->most; i++) {
+      const uint32_t slot = walk.pool[i].slot & ~Candidate::kExpanded;
+      if (store_.is_alive(slot)) lane->reranked.push_back(slot);
+    }
   }
-  lane->scores.resize(std::max<size_t>(lane->scores.size(), lane->most));
+  lane->scores.resize(std::max<size_t>(lane->scores.size(), lane->reranked.size()));
   store_.vectors.score_at(lane->kept_query, store_.l2(), lane->reranked.data(), lane->reranked.size(),
                           lane->scores.data());
   for (size_t i = 0; i < lane->reranked.size(); i++) lane->top.offer(lane->scores[i], store_.ids[lane->reranked[i]]);
 }
 
-Status VectorIndex::finish(const Query& q, Lane* lane, gyr_task* task, bool walked, const Out& out) const {
-  if (walked) {
+void VectorIndex::finish(const Query& q, Lane* lane, SearchScratch* s, const Out& out) const {
+  if (lane->plan != Plan::kAnswered) {
     rerank(lane);
-    if (lane->top.size() < lane->wanted) {
-      lane->top.reset(q.k);
-      GYR_TRY(scan(store_, lane->kept_query, lane->allowed, &lane->top, task));
-    }
+    s->rows += lane->reranked.size();
   }
   lane->top.finish(out.ids + lane->number * q.k, out.scores + lane->number * q.k, out.counts + lane->number);
-  return {};
+}
+
+// Whether a walk that has ended answers its query; if not, a scan of codes does.
+bool VectorIndex::walked_enough(const Lane& lane) const {
+  if (lane.restricted) return lane.walk.over && lane.best.all().size() >= lane.wanted;
+  uint64_t alive = 0;
+  for (uint32_t i = 0; i < lane.walk.n_pool && alive < lane.wanted; i++)
+    alive += store_.is_alive(lane.walk.pool[i].slot & ~Candidate::kExpanded);
+  return alive >= lane.wanted;
 }
 
 // Queries [begin, end), several at a time: while one waits for memory, the others go on.
 Status VectorIndex::search_some(const Query& q, uint64_t begin, uint64_t end, SearchScratch* s, gyr_task* task,
                                 const Out& out) const {
   GYR_TRY(check(task));
-  Lane* walking[SearchScratch::kLanes];
-  uint32_t n = 0;
+  Lane *idle[SearchScratch::kLanes], *walking[SearchScratch::kLanes], *scanning[SearchScratch::kLanes];
+  uint32_t n_idle = 0, n = 0, n_scanning = 0;
   std::shared_lock shared(gate_);
-  Lane* idle[SearchScratch::kLanes];
-  uint32_t n_idle = 0;
-  for (auto& lane : s->lanes) idle[n_idle++] = &*lane;
-  for (uint64_t next = begin; next < end || n > 0;) {
+  choose(q, &s->choice);
+  for (auto& lane : s->lanes) {
+    lane->choice = &s->choice;
+    idle[n_idle++] = &*lane;
+  }
+  for (uint64_t next = begin; next < end || n > 0 || n_scanning > 0;) {
     while (next < end && n_idle > 0) {
       Lane* lane = idle[--n_idle];
-      bool walks = false;
-      GYR_TRY(this->begin(q, next++, lane, task, &walks));
-      if (walks) {
+      GYR_TRY(this->begin(q, next++, lane, task));
+      if (lane->plan == Plan::kWalk) {
         walking[n++] = lane;
-        continue;
+      } else if (lane->plan == Plan::kScanCodes) {
+        scanning[n_scanning++] = lane;
+      } else {
+        finish(q, lane, s, out);
+        idle[n_idle++] = lane;
       }
-      GYR_TRY(finish(q, lane, task, false, out));
-      idle[n_idle++] = lane;
+    }
+    if (n_scanning > 0 && (n_idle == 0 || next == end) && n == 0) {  // as many together as there can be
+      GYR_TRY(scan_codes({scanning, n_scanning}, s, task));
+      for (; n_scanning > 0; idle[n_idle++] = scanning[--n_scanning]) finish(q, scanning[n_scanning - 1], s, out);
     }
     for (uint32_t i = 0; i < n; i++)
-      graph_->settle(&walking[i]->allowed, walking[i]->restricted ? &walking[i]->found : nullptr, &walking[i]->walk);
+      graph_->settle(&walking[i]->allowed, walking[i]->restricted ? &walking[i]->best : nullptr, &walking[i]->walk);
     for (uint32_t i = 0; i < n;) {
-      if (graph_->expand(&walking[i]->walk)) {
+      Lane* lane = walking[i];
+      const bool dear = lane->restricted && lane->walk.scored > lane->budget;
+      if (!dear && graph_->expand(&lane->walk)) {
         i++;
         continue;
       }
-      GYR_TRY(finish(q, walking[i], task, true, out));
-      idle[n_idle++] = walking[i];
       walking[i] = walking[--n];
+      s->codes += lane->walk.scored;
+      if (walked_enough(*lane)) {
+        finish(q, lane, s, out);
+        idle[n_idle++] = lane;
+      } else {
+        lane->plan = Plan::kScanCodes;
+        scanning[n_scanning++] = lane;
+      }
     }
   }
+  shared.unlock();
+  tell(q, s);
   return {};
 }
 
 Status VectorIndex::search(const Query& q, Scratch* scratch, gyr_task* task, int64_t* out_ids, float* out_scores,
                            uint32_t* out_counts) const {
   GYR_TRY(check_queries(q));
+  if (q.selection && !static_cast<const SlotSelection*>(q.selection)->belongs_to(*selections_))
+    return fail(GYR_E_INVALID_ARGUMENT, "index", "the filter was made of another index; make one of this index");
   const Out out{out_ids, out_scores, out_counts};
   std::unique_ptr<SearchScratch> own;
   if (!scratch) own = borrow();
@@ -157,6 +213,13 @@ Status VectorIndex::search(const Query& q, Scratch* scratch, gyr_task* task, int
 }
 
 Status VectorIndex::search_many(const Query& q, gyr_task* task, const Out& out) const {
+  if (q.listed && !q.allowed_offsets && !q.selection) {  // looked up once, not once per hold of the gate
+    GYR_ASSIGN(auto chosen, select(q.allowed_ids, {}, nullptr));
+    Query prepared = q;
+    prepared.listed = false;
+    prepared.selection = chosen.get();
+    return search_many(prepared, task, out);
+  }
   const uint64_t per_item = knobs::capacity(kAtOnce);
   std::mutex mutex;
   Status failure;

@@ -192,15 +192,25 @@ void VectorIndex::insert_group(const int64_t* ids, const float* vectors, uint32_
   if (graph_) graph_->compute(runtime_.get());
   std::unique_lock exclusive(gate_);
   if (graph_) graph_->apply();
-  for (uint32_t i = 0; i < n; i++)
-    if (store_.find(ids[i]) == kNone) store_.publish(group_[i], ids[i]);
+  for (uint32_t i = 0; i < n; i++) {
+    if (store_.find(ids[i]) != kNone) continue;
+    store_.publish(group_[i], ids[i]);
+    selections_->changed();
+  }
 }
 
 Status VectorIndex::remove(const int64_t* ids, uint64_t n, uint64_t* removed) {
   std::lock_guard writer(writer_);
   std::unique_lock exclusive(gate_);
   uint64_t count = 0;
-  for (uint64_t i = 0; i < n; i++) count += store_.remove(ids[i]);
+  for (uint64_t i = 0; i < n; i++) {
+    const uint32_t slot = store_.find(ids[i]);
+    if (slot == kNone) continue;
+    store_.remove(ids[i]);
+    selections_->forget(slot);
+    selections_->changed();
+    count++;
+  }
   if (removed) *removed = count;
   return {};
 }
@@ -237,6 +247,12 @@ void VectorIndex::fill_info(gyr_index_info* info) const {
   info->bytes_ids = store_.id_bytes();
   info->bytes = info->bytes_vectors + info->bytes_codes + info->bytes_links + info->bytes_ids;
   info->capacity = store_.ids.capacity();
+  info->code_bytes = code_bytes();
+  info->codes_touched = touched_.codes;
+  info->vectors_touched = touched_.rows;
+  const uint64_t tuned = tuned_;
+  info->tuned_k = uint32_t(tuned >> 32);
+  info->tuned_effort = uint32_t(tuned);
 }
 
 }  // namespace index

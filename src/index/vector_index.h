@@ -9,6 +9,8 @@
 
 #include "index/graph.h"
 #include "index/index.h"
+#include "index/lane.h"
+#include "index/selection.h"
 
 namespace gyr::index {
 
@@ -35,39 +37,7 @@ class Gate {
   std::atomic<int> waiting_{0};
 };
 
-// One query under way.
-struct Lane {
-  explicit Lane(std::pmr::memory_resource* m)
-      : query(Aligned<float>(m)),
-        kept_query(m),
-        excluded(m),
-        walk(m),
-        found(m),
-        top(m),
-        reranked(Aligned<uint32_t>(m)),
-        scores(Aligned<float>(m)) {}
-  Array<float> query;
-  VectorQuery kept_query;
-  Marks excluded;
-  Allowed allowed{};
-  Walk walk;
-  bool restricted = false;  // some slots that are alive may not be returned
-  TopK found;               // then: the best by codes that may; ids are slots
-  TopK top;
-  Array<uint32_t> reranked;
-  Array<float> scores;
-  uint64_t number = 0, wanted = 0, most = 0;  // most: rows that are scored again
-};
-
-struct SearchScratch final : Index::Scratch {
-  // Walks that fill each other's waiting for memory; one alone when there is one query.
-  static constexpr uint32_t kLanes = 4;
-  explicit SearchScratch(std::shared_ptr<Runtime> r) : runtime(std::move(r)) {
-    for (auto& lane : lanes) lane.emplace(runtime->memory());
-  }
-  std::shared_ptr<Runtime> runtime;
-  std::optional<Lane> lanes[kLanes];
-};
+constexpr uint32_t kMostK = 65536, kMostEffort = 1u << 20;  // of a search
 
 class VectorIndex final : public Index {
  public:
@@ -78,6 +48,10 @@ class VectorIndex final : public Index {
   std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<SearchScratch>(runtime_); }
   Status search(const Query& query, Scratch* scratch, gyr_task* task, int64_t* out_ids, float* out_scores,
                 uint32_t* out_counts) const override;
+  Result<std::shared_ptr<const Selection>> select(const IdSpan& ids, const Test& test, gyr_task* task) const override;
+  void fill_filter_info(const Selection& selection, gyr_index_filter_info* info) const override;
+  Status evaluate(const Trial& trial, std::span<const uint32_t> efforts, gyr_task* task, Point* out) const override;
+  Status tune(const Trial& trial, double wanted, bool keep, gyr_task* task, Point* out) override;
   void slots(const int64_t* ids, uint64_t n, int64_t* out) const override;
   bool find_id_beyond(uint64_t end, int64_t* id) const override;
   void fill_info(gyr_index_info* info) const override;
@@ -105,9 +79,20 @@ class VectorIndex final : public Index {
   Status check_vectors(const Query& q, SearchScratch* s) const;
   Status search_some(const Query& q, uint64_t begin, uint64_t end, SearchScratch* s, gyr_task* task,
                      const Out& out) const;
-  Status begin(const Query& q, uint64_t number, Lane* lane, gyr_task* task, bool* walks) const;
-  Status finish(const Query& q, Lane* lane, gyr_task* task, bool walked, const Out& out) const;
+  void choose(const Query& q, Choice* out) const;
+  void choose_ids(std::span<const int64_t> ids, const Query& q, Choice* out) const;
+  Status begin(const Query& q, uint64_t number, Lane* lane, gyr_task* task) const;
+  friend class Examination;  // evaluate.cpp
+  void start(uint32_t k, uint64_t effort, uint64_t pool, Lane* lane) const;
+  bool walked_enough(const Lane& lane) const;
   void rerank(Lane* lane) const;
+  void finish(const Query& q, Lane* lane, SearchScratch* s, const Out& out) const;
+  Status scan_codes(std::span<Lane*> lanes, SearchScratch* s, gyr_task* task) const;
+  Status scan_codes_of(const Choice& choice, std::span<Lane*> lanes, SearchScratch* s, gyr_task* task) const;
+  void tell(const Query& q, SearchScratch* s) const;
+  // What a search for k takes that names no effort.
+  uint64_t default_effort(uint32_t k) const;
+  uint64_t code_bytes() const { return store_.codes ? store_.codes->bytes_each() : 0; }
   Status search_many(const Query& q, gyr_task* task, const Out& out) const;
   std::unique_ptr<SearchScratch> borrow() const;
   void give_back(std::unique_ptr<SearchScratch> s) const;
@@ -117,9 +102,12 @@ class VectorIndex final : public Index {
   std::mutex writer_;  // one upsert or delete at a time; it may read without the gate
   mutable Gate gate_;  // exclusive while the store or the links change
   Store store_;
+  const std::shared_ptr<Selections> selections_ = std::make_shared<Selections>();
   std::optional<Graph> graph_;
   Array<float> staged_;
   Array<uint32_t> group_;
+  std::atomic<uint64_t> tuned_{0};  // k << 32 | effort; 0 = not yet
+  mutable Touched touched_;         // since it was made
   mutable std::mutex idle_mutex_;
   mutable std::vector<std::unique_ptr<SearchScratch>> idle_;
 };

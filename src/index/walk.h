@@ -48,6 +48,43 @@ class Visited {
   size_t count_ = 0;  // more than are listed: the list is not whole
 };
 
+// Puts a candidate into the n best, of which `kept` at most are kept. Returns where; `kept` when it is none of them.
+[[gnu::always_inline]] inline size_t insert_ranked(Candidate* pool, uint32_t* n_pool, uint32_t kept, float score,
+                                                   uint32_t slot) {
+  if (*n_pool == kept && score <= pool[*n_pool - 1].score) return kept;
+  size_t position = 0;  // a search without branches, as no guess at them is good
+  for (size_t n = *n_pool; n > 0; n -= std::max<size_t>(n / 2, 1)) {
+    const size_t half = n / 2;
+    position += (half + (n == 1)) & -size_t(pool[position + half - (n > 1)].score >= score);
+  }
+  const size_t moved = std::min<size_t>(*n_pool, kept - 1) - position;
+  std::memmove(&pool[position + 1], &pool[position], moved * sizeof(Candidate));
+  pool[position] = {score, slot};
+  *n_pool += *n_pool < kept;
+  return position;
+}
+
+// The best slots that a walk under a filter may return. The walk is over once `wanted` of them are better than all that
+// is left to expand: the same rule as that of a walk without a filter, whose pool they would be.
+class Best {
+ public:
+  explicit Best(std::pmr::memory_resource* m) : list_(Aligned<Candidate>(m)) {}
+  void reset(uint32_t wanted, uint32_t kept) {
+    wanted_ = wanted;
+    kept_ = std::max(wanted, kept);
+    n_ = 0;
+    if (list_.size() <= kept_) list_.resize(size_t(kept_) + 1);
+  }
+  bool takes(float score) const { return n_ < kept_ || score > list_[n_ - 1].score; }
+  void offer(float score, uint32_t slot) { insert_ranked(list_.data(), &n_, kept_, score, slot); }
+  bool better_than(float score) const { return n_ >= wanted_ && list_[wanted_ - 1].score > score; }
+  std::span<const Candidate> all() const { return {list_.data(), n_}; }
+
+ private:
+  Array<Candidate> list_;
+  uint32_t wanted_ = 0, kept_ = 0, n_ = 0;
+};
+
 struct Walk {
   explicit Walk(std::pmr::memory_resource* m)
       : query(m),
@@ -66,16 +103,7 @@ struct Walk {
   }
   // Keeps the `kept` best, and where to go on.
   void offer(float score, uint32_t slot) {
-    if (n_pool == kept && score <= pool[n_pool - 1].score) return;
-    size_t position = 0;  // a search without branches, as no guess at them is good
-    for (size_t n = n_pool; n > 0; n -= std::max<size_t>(n / 2, 1)) {
-      const size_t half = n / 2;
-      position += (half + (n == 1)) & -size_t(pool[position + half - (n > 1)].score >= score);
-    }
-    const size_t moved = std::min<size_t>(n_pool, kept - 1) - position;
-    std::memmove(&pool[position + 1], &pool[position], moved * sizeof(Candidate));
-    pool[position] = {score, slot};
-    n_pool += n_pool < kept;
+    const size_t position = insert_ranked(pool.data(), &n_pool, kept, score, slot);
     next = std::min(next, position);
   }
 
@@ -85,7 +113,9 @@ struct Walk {
   Visited visited;
   Array<Candidate> pool;  // [n_pool], best first
   uint32_t n_pool = 0;
-  size_t next = 0;     // nothing before it is left to expand
+  size_t next = 0;    // nothing before it is left to expand
+  bool over = false;  // under a filter: found what it was to find
+  uint64_t scored = 0;
   Array<uint32_t> at;  // [n_at], whose scores are wanted, on their way
   uint32_t n_at = 0;
   Array<float> scores;

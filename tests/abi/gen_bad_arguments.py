@@ -30,7 +30,11 @@ POINTERS = {
     "gyr_cache_delta": {"source": "true", "keys": "it.n", "rows": "it.n", "removed": "it.n_removed"},
     "gyr_index_options": {},
     "gyr_search_args": {"queries": "it.n", "filter": "it.filter_bits", "out_ids": "it.n", "out_scores": "it.n",
-                        "out_counts": "it.n"},
+                        "out_counts": "it.n", "selection": None, "allowed_ids": "it.n_allowed_ids",
+                        "allowed_offsets": None},
+    "gyr_index_filter_options": {"ids": "it.n_ids", "table": "it.condition", "condition": "it.table",
+                                 "keys": None},
+    "gyr_evaluate_args": {"queries": None, "selection": None},
     "gyr_ranking_args": {"recommended": "it.n", "counts": None, "relevant": "it.relevant_offsets[it.n]",
                          "relevant_offsets": "it.n"},
     "gyr_recommend_args": {"users": "true", "context_names": "it.n_context", "context": "it.n_context",
@@ -48,7 +52,8 @@ NUMBERS = {
     "gyr_cache_tiers": {"max_rows": True, "max_bytes": False, "timeout_ns": False, "retry_ns": True,
                         "segment_bytes": False},
     "gyr_cache_delta": {"offset": False, "n": True, "n_removed": True},
-    "gyr_index_options": {"seed": False, "reserve": True}, "gyr_search_args": {"n": True, "filter_bits": False},
+    "gyr_index_options": {"seed": False, "reserve": True}, "gyr_search_args": {"n": True, "filter_bits": False, "n_allowed_ids": True},
+    "gyr_index_filter_options": {"n_ids": True, "n_keys": True}, "gyr_evaluate_args": {"n": False},
     "gyr_ranking_args": {"n": True}, "gyr_recommend_args": {"n_context": True, "seed": False, "generation": False},
 }
 # Numbers of parameters that say how much room there is, which may be more than is needed.

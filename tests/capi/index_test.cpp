@@ -187,4 +187,116 @@ TEST_F(IndexApi, WrongArgumentsGiveStatuses) {
   gyr_index_destroy(nullptr);
 }
 
+TEST_F(IndexApi, FiltersThatMakeNoSenseAreRefused) {
+  int64_t keys[] = {1, 2, 3};
+  float vectors[] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+  ASSERT_EQ(gyr_index_upsert(index, keys, vectors, 3, nullptr, &err), GYR_OK) << err.message;
+  auto refused = [&](gyr_status status, const char* what) {
+    EXPECT_EQ(gyr_index_search(index, &args, nullptr, &err), status);
+    EXPECT_NE(std::string(err.message).find(what), std::string::npos) << err.message;
+  };
+  args.n_allowed_ids = 2;
+  refused(GYR_E_INVALID_ARGUMENT, "allowed_ids");
+  args.allowed_ids = keys;
+  args.n_allowed_ids = UINT64_MAX / 4;
+  refused(GYR_E_OUT_OF_RANGE, "allowed_ids");
+  args.n_allowed_ids = 3;
+  for (auto [from, to] : {std::pair{-1, 1}, {2, 1}, {0, 4}, {5, 6}}) {
+    int64_t offsets[] = {from, to};
+    args.allowed_offsets = offsets;
+    refused(GYR_E_INVALID_ARGUMENT, "allowed_offsets[0]");
+  }
+  int64_t some[] = {1, 3};
+  args.allowed_offsets = some;
+  ASSERT_EQ(gyr_index_search(index, &args, nullptr, &err), GYR_OK) << err.message;
+  EXPECT_EQ(count, 2u);
+  EXPECT_EQ(ids[0], 2);
+  args.allowed_offsets = nullptr;
+  args.n_allowed_ids = 0;  // a list of none
+  ASSERT_EQ(gyr_index_search(index, &args, nullptr, &err), GYR_OK) << err.message;
+  EXPECT_EQ(count, 0u);
+  args.allowed_ids = nullptr;
+  args.selection = reinterpret_cast<const gyr_index_filter*>(index);
+  refused(GYR_E_INVALID_HANDLE, "args.selection");
+}
+
+TEST_F(IndexApi, PreparedFilters) {
+  int64_t keys[] = {1, 2, 3};
+  float vectors[] = {1, 0, 0, 2, 1, 0, 0, 0, 1};
+  ASSERT_EQ(gyr_index_upsert(index, keys, vectors, 3, nullptr, &err), GYR_OK) << err.message;
+  gyr_index_filter_options o{};
+  o.struct_size = sizeof o;
+  gyr_index_filter* filter = nullptr;
+  o.n_ids = 1;
+  EXPECT_EQ(gyr_index_filter_create(index, &o, nullptr, &filter, &err), GYR_E_INVALID_ARGUMENT);
+  o.ids = keys;
+  o.n_ids = UINT64_MAX / 4;
+  EXPECT_EQ(gyr_index_filter_create(index, &o, nullptr, &filter, &err), GYR_E_OUT_OF_RANGE);
+  o.n_ids = 1;
+  o.condition = "x > 1";
+  EXPECT_EQ(gyr_index_filter_create(index, &o, nullptr, &filter, &err), GYR_E_INVALID_ARGUMENT);
+  o.condition = nullptr;
+  gyr_str names[1] = {{"a", 1}};
+  o.keys = names;
+  o.n_keys = 1;
+  EXPECT_EQ(gyr_index_filter_create(index, &o, nullptr, &filter, &err), GYR_E_INVALID_ARGUMENT);
+  o.keys = nullptr;
+  o.n_keys = 0;
+  EXPECT_EQ(filter, nullptr);
+  ASSERT_EQ(gyr_index_filter_create(index, &o, nullptr, &filter, &err), GYR_OK) << err.message;
+  args.selection = filter;
+  ASSERT_EQ(gyr_index_search(index, &args, nullptr, &err), GYR_OK) << err.message;
+  EXPECT_EQ(count, 1u);
+  EXPECT_EQ(ids[0], 1);
+  gyr_index_filter_info info{};
+  info.struct_size = sizeof info;
+  EXPECT_EQ(gyr_index_filter_get_info(filter, nullptr, &err), GYR_E_INVALID_ARGUMENT);
+  ASSERT_EQ(gyr_index_filter_get_info(filter, &info, &err), GYR_OK);
+  EXPECT_EQ(info.count, 1u);
+  EXPECT_GT(info.bytes, 0u);
+  gyr_index_destroy(index);  // the filter keeps it alive
+  index = nullptr;
+  EXPECT_EQ(gyr_index_filter_refresh(filter, nullptr, &err), GYR_OK) << err.message;
+  gyr_index_filter_destroy(filter);
+  EXPECT_EQ(gyr_index_filter_refresh(nullptr, nullptr, &err), GYR_E_INVALID_HANDLE);
+  gyr_index_filter_destroy(nullptr);
+}
+
+TEST_F(IndexApi, EvaluationsAreRefusedWithAReason) {
+  gyr_evaluate_args a{};
+  a.struct_size = sizeof a;
+  a.k = 1;
+  uint32_t effort = 4;
+  gyr_search_quality q[2]{};
+  q[0].struct_size = sizeof q[0];
+  EXPECT_EQ(gyr_index_evaluate(index, &a, &effort, 1, q, nullptr, &err), GYR_E_INVALID_STATE);  // empty
+  int64_t keys[] = {1, 2, 3};
+  float vectors[] = {1, 0, 0, 2, 1, 0, 0, 0, 1};
+  ASSERT_EQ(gyr_index_upsert(index, keys, vectors, 3, nullptr, &err), GYR_OK) << err.message;
+  EXPECT_EQ(gyr_index_evaluate(index, nullptr, &effort, 1, q, nullptr, &err), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(gyr_index_evaluate(index, &a, nullptr, 1, q, nullptr, &err), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(gyr_index_evaluate(index, &a, &effort, 1, nullptr, nullptr, &err), GYR_E_INVALID_ARGUMENT);
+  EXPECT_EQ(gyr_index_evaluate(index, &a, nullptr, 0, nullptr, nullptr, &err), GYR_OK);
+  effort = 1u << 21;
+  EXPECT_EQ(gyr_index_evaluate(index, &a, &effort, 1, q, nullptr, &err), GYR_E_OUT_OF_RANGE);
+  uint32_t efforts[] = {0, 9};
+  ASSERT_EQ(gyr_index_evaluate(index, &a, efforts, 2, q, nullptr, &err), GYR_OK) << err.message;
+  EXPECT_EQ(q[0].effort, 64u);
+  EXPECT_EQ(q[1].effort, 9u);
+  EXPECT_EQ(q[1].recall, 1);
+  for (double recall : {-0.5, 1.5, std::numeric_limits<double>::quiet_NaN()})
+    EXPECT_EQ(gyr_index_tune(index, &a, recall, 0, nullptr, nullptr, &err), GYR_E_OUT_OF_RANGE) << recall;
+  EXPECT_EQ(gyr_index_tune(index, &a, 0.5, 2, nullptr, nullptr, &err), GYR_E_OUT_OF_RANGE);
+  a.k = 65536;
+  EXPECT_EQ(gyr_index_tune(index, &a, 0.5, 1, nullptr, nullptr, &err), GYR_E_OUT_OF_RANGE);
+  a.k = 0;
+  a.n = 2;
+  ASSERT_EQ(gyr_index_tune(index, &a, 0, 1, nullptr, nullptr, &err), GYR_OK) << err.message;
+  gyr_index_info info{};
+  info.struct_size = sizeof info;
+  ASSERT_EQ(gyr_index_get_info(index, &info, &err), GYR_OK);
+  EXPECT_EQ(info.tuned_k, 10u);
+  EXPECT_GE(info.tuned_effort, 10u);
+}
+
 }  // namespace

@@ -387,6 +387,128 @@ FAULT_SCENARIO(gyr_index_search) { search(f, GYR_INDEX_GRAPH, false); }
 FAULT_VARIANT(gyr_index_search, filtered) { search(f, GYR_INDEX_GRAPH, true); }
 FAULT_VARIANT(gyr_index_search, exact) { search(f, GYR_INDEX_EXACT, false); }
 
+// Of ids 1 to 30 twelve are on the list, and one that is none of them.
+IndexFilterHandle filter_of(const gyr_index* index) {
+  const int64_t ids[] = {99, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13};
+  gyr_index_filter_options o = {};
+  o.struct_size = sizeof o;
+  o.ids = ids;
+  o.n_ids = 13;
+  IndexFilterHandle filter;
+  GYR_SETUP(gyr_index_filter_create(index, &o, nullptr, filter.out(), err));
+  return filter;
+}
+
+uint64_t let_through(const gyr_index_filter* filter) {
+  gyr_index_filter_info info = {};
+  info.struct_size = sizeof info;
+  GYR_SETUP(gyr_index_filter_get_info(filter, &info, err));
+  return info.count;
+}
+
+FAULT_VARIANT(gyr_index_search, selected) {
+  IndexHandle index = index_of(f, GYR_INDEX_GRAPH, 30);
+  IndexFilterHandle filter = filter_of(index);
+  Search s(20);
+  s.args.selection = filter;
+  f.call([&](gyr_error* err) { return gyr_index_search(index, &s.args, nullptr, err); });
+  EXPECT_EQ(s.ids[0], 2);
+}
+
+void search_listed(Fault& f, bool each) {
+  IndexHandle index = index_of(f, GYR_INDEX_GRAPH, 30);
+  Search s(20);
+  const int64_t ids[] = {5, 6};
+  std::vector<int64_t> offsets(21, 2);
+  offsets[0] = 0;
+  s.args.allowed_ids = ids;
+  s.args.n_allowed_ids = 2;
+  if (each) s.args.allowed_offsets = offsets.data();
+  f.call([&](gyr_error* err) { return gyr_index_search(index, &s.args, nullptr, err); });
+  EXPECT_EQ(s.ids[0], 5);
+  EXPECT_EQ(s.counts[19], each ? 0u : 2u);
+}
+
+FAULT_VARIANT(gyr_index_search, listed) { search_listed(f, false); }
+FAULT_VARIANT(gyr_index_search, listed_each) { search_listed(f, true); }
+
+FAULT_SCENARIO(gyr_index_filter_create) {
+  IndexHandle index = index_of(f, GYR_INDEX_GRAPH, 30);
+  const int64_t ids[] = {1, 2, 77};
+  gyr_index_filter_options o = {};
+  o.struct_size = sizeof o;
+  o.ids = ids;
+  o.n_ids = 3;
+  IndexFilterHandle filter;
+  f.call([&](gyr_error* err) { return gyr_index_filter_create(index, &o, nullptr, filter.out(), err); }, filter.out());
+  EXPECT_EQ(let_through(filter), 2u);
+}
+
+FAULT_VARIANT(gyr_index_filter_create, condition) {
+  World& w = World::of(f);
+  gyr_index* index = w.index();
+  gyr_index_filter_options o = {};
+  o.struct_size = sizeof o;
+  o.table = w.items();
+  o.condition = "year >= 1993 and item_id < 508 and genre != 'none at all, at length'";
+  IndexFilterHandle filter;
+  f.call([&](gyr_error* err) { return gyr_index_filter_create(index, &o, nullptr, filter.out(), err); }, filter.out());
+  EXPECT_EQ(let_through(filter), 5u);
+}
+
+FAULT_SCENARIO(gyr_index_filter_refresh) {
+  IndexHandle index = index_of(f, GYR_INDEX_GRAPH, 30);
+  IndexFilterHandle filter = filter_of(index);
+  Line more(1, 98);
+  GYR_SETUP(gyr_index_upsert(index, more.ids.data(), more.at.data(), 1, nullptr, err));
+  f.after_failure([&] { EXPECT_EQ(let_through(filter), 12u); });
+  f.call([&](gyr_error* err) { return gyr_index_filter_refresh(filter, nullptr, err); });
+  EXPECT_EQ(let_through(filter), 13u);
+}
+
+FAULT_SCENARIO(gyr_index_filter_get_info) {
+  IndexHandle index = index_of(f, GYR_INDEX_GRAPH, 30);
+  IndexFilterHandle filter = filter_of(index);
+  gyr_index_filter_info info = {};
+  info.struct_size = sizeof info;
+  f.call([&](gyr_error* err) { return gyr_index_filter_get_info(filter, &info, err); }, &info);
+  EXPECT_EQ(info.count, 12u);
+}
+
+FAULT_SCENARIO(gyr_index_filter_destroy) {
+  IndexHandle index = index_of(f, GYR_INDEX_GRAPH, 30);
+  IndexFilterHandle filter = filter_of(index);
+  f.run([&] { gyr_index_filter_destroy(filter.release()); });
+  EXPECT_EQ(count_of(index), 30u);
+}
+
+gyr_evaluate_args evaluation() {
+  gyr_evaluate_args a = {};
+  a.struct_size = sizeof a;
+  a.k = 2;
+  return a;
+}
+
+FAULT_SCENARIO(gyr_index_evaluate) {
+  IndexHandle index = index_of(f, GYR_INDEX_GRAPH, 30);
+  gyr_evaluate_args a = evaluation();
+  const uint32_t efforts[] = {0, 16};
+  gyr_search_quality out[2] = {};
+  out[0].struct_size = sizeof out[0];
+  f.call([&](gyr_error* err) { return gyr_index_evaluate(index, &a, efforts, 2, out, nullptr, err); }, &out);
+  EXPECT_EQ(out[0].recall, 1);
+  EXPECT_EQ(out[1].effort, 16u);
+}
+
+FAULT_SCENARIO(gyr_index_tune) {
+  IndexHandle index = index_of(f, GYR_INDEX_GRAPH, 30);
+  gyr_evaluate_args a = evaluation();
+  gyr_search_quality out = {};
+  out.struct_size = sizeof out;
+  f.call([&](gyr_error* err) { return gyr_index_tune(index, &a, 0.9, 1, &out, nullptr, err); }, &out);
+  EXPECT_EQ(out.effort, 2u);
+}
+
 FAULT_SCENARIO(gyr_index_slots) {
   IndexHandle index = index_of(f, GYR_INDEX_GRAPH, 3);
   const int64_t ids[] = {3, 77};

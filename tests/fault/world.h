@@ -37,6 +37,7 @@ using WorkflowHandle = Owned<gyr_workflow, gyr_workflow_destroy>;
 using TableHandle = Owned<gyr_table, gyr_table_destroy>;
 using CacheHandle = Owned<gyr_cache, gyr_cache_destroy>;
 using IndexHandle = Owned<gyr_index, gyr_index_destroy>;
+using IndexFilterHandle = Owned<gyr_index_filter, gyr_index_filter_destroy>;
 using TrainerHandle = Owned<gyr_trainer, gyr_trainer_destroy>;
 using ModelHandle = Owned<gyr_model, gyr_model_destroy>;
 using MonitorHandle = Owned<gyr_monitor, gyr_monitor_destroy>;

@@ -25,9 +25,11 @@ HANDLES = {handle["name"] for handle in API["handles"]}
 # Pointers to several structs, which lie struct_size apart: how many there are.
 ARRAYS = {("gyr_table_get", "columns"): "n", ("gyr_table_get_as_of", "columns"): "n",
           ("gyr_get_plan_create", "columns"): "n", ("gyr_get_plan_run", "keys"): "n_keys",
+          ("gyr_index_evaluate", "results"): "n_efforts",
           ("gyr_get_plan_run", "destinations"): "n", ("gyr_device_list", "out"): "capacity"}
 # Values that two calls in a row need not agree on.
-VOLATILE = {"gyr_device_info": "free_bytes", "gyr_runtime_info": "memory_used"}
+VOLATILE = {"gyr_device_info": "free_bytes", "gyr_runtime_info": "memory_used",
+            "gyr_search_quality": "seconds"}
 
 
 def short(name):

@@ -117,6 +117,7 @@ void scenario_close(scenario* s) {
   g->table_destroy(s->h.table);
   g->get_plan_destroy(s->h.get_plan);
   g->index_destroy(s->h.index);
+  g->index_filter_destroy(s->h.index_filter);
   g->model_destroy(s->h.model);
   g->model_destroy(s->als);
   g->cache_destroy(s->h.cache);

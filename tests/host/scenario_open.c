@@ -135,6 +135,15 @@ static void fill_index(scenario* s, const world* w, const gyr_model* retrieval) 
   scenario_digest(s, vectors, sizeof vectors);
 }
 
+static void make_filter(scenario* s, const world* w, const gyr_table* items) {
+  gyr_index_filter_options o = {.struct_size = sizeof o,
+                                .ids = w->item,
+                                .n_ids = kItems,
+                                .table = items,
+                                .condition = "year >= 1960 and genre != 'noir'"};
+  CALL(index_filter_create(s->h.index, &o, s->h.task, &s->h.index_filter, &s->err));
+}
+
 static void fill_tables(scenario* s, const world* w, gyr_table** items) {
   CALL(table_create(s->h.runtime, kUserTable, &s->h.table, &s->err));
   CALL(table_create(s->h.runtime, kItemTable, items, &s->err));
@@ -221,6 +230,7 @@ void scenario_open(scenario* s) {
     train_models(s, w, &retrieval, &s->h.model);
     fill_index(s, w, retrieval);
     fill_tables(s, w, &items);
+    make_filter(s, w, items);
     open_plan(s, items);
     save_bundle(s, items, retrieval, s->h.model);
     open_caches(s);

@@ -268,6 +268,34 @@ static void use_tiers(scenario* s) {
   s->g->cache_destroy(other);
 }
 
+static void use_index_filter(scenario* s) {
+  int64_t ids[2 * kK], allowed[3] = {500, 520, 521}, offsets[3] = {0, 2, 3};
+  float query[2 * kDim], scores[2 * kK];
+  uint32_t counts[2], efforts[2] = {0, 20};
+  for (int i = 0; i < 2 * kDim; i++) query[i] = (float)(i % 3) - .5f;
+  CALL(index_filter_refresh(s->h.index_filter, s->h.task, &s->err));
+  gyr_index_filter_info info = {.struct_size = sizeof info};
+  CALL(index_filter_get_info(s->h.index_filter, &info, &s->err));
+  EXPECT(info.count == 37 && info.changes == 0);
+  gyr_search_args a = {.struct_size = sizeof a, .k = kK, .queries = query, .n = 2, .selection = s->h.index_filter};
+  a.out_ids = ids;
+  a.out_scores = scores;
+  a.out_counts = counts;
+  CALL(index_search(s->h.index, &a, s->h.task, &s->err));
+  EXPECT(counts[0] == kK && ids[0] >= 510);
+  a.allowed_ids = allowed;
+  a.n_allowed_ids = 3;
+  a.allowed_offsets = offsets;
+  CALL(index_search(s->h.index, &a, NULL, &s->err));
+  EXPECT(counts[0] == 1 && ids[0] == 520 && counts[1] == 1 && ids[kK] == 521);
+  gyr_evaluate_args e = {.struct_size = sizeof e, .k = 3, .queries = query, .n = 2};
+  gyr_search_quality quality[2] = {{.struct_size = sizeof quality[0]}, {.struct_size = sizeof quality[0]}};
+  CALL(index_evaluate(s->h.index, &e, efforts, 2, quality, s->h.task, &s->err));
+  EXPECT(quality[0].recall == 1 && quality[1].effort == 20);
+  CALL(index_tune(s->h.index, &e, .9, 1, quality, s->h.task, &s->err));
+  EXPECT(quality[0].effort == 3);
+}
+
 static void use_index(scenario* s) {
   char path[512];
   int64_t ids[2 * kK], slots[2], wanted[2] = {500, 7};
@@ -436,6 +464,7 @@ void scenario_use(scenario* s) {
   use_cache(s, s->dense);
   use_tiers(s);
   use_index(s);
+  use_index_filter(s);
   use_models(s);
   use_workflow(s);
   use_metrics(s);

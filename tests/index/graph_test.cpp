@@ -220,11 +220,18 @@ TEST(Graph, SearchWithScratchAllocatesNothing) {
   int64_t out[10], offsets[2] = {0, 3};
   float scores[10];
   uint32_t count;
+  std::vector<std::shared_ptr<const Index::Selection>> selections;  // walked, scanned, listed
+  for (uint64_t n : {4000, 1000, 70}) selections.push_back(*index->select(std::span(ids).first(n), {}, nullptr));
   auto once = [&](int i) {
-    Index::Query q{data.data() + i * 16, 1, 10, 0, i % 2 == 0, nullptr, 0, ids.data(), offsets};
+    Index::Query q{data.data() + i * 16, 1, 10, 0, i / 10 % 2 == 0, nullptr, 0, ids.data(), offsets};
+    if (i % 10 >= 4) q.excluded = q.excluded_offsets = nullptr;
+    if (i % 10 >= 4) q.effort = 10;
+    if (i % 10 >= 4 && i % 10 < 7) q.selection = selections[size_t(i % 10 - 4)].get();
+    q.listed = i % 10 >= 7;
+    if (q.listed) q.allowed_ids = std::span(ids).first(i % 10 == 7 ? 4000 : i % 10 == 8 ? 1000 : 70);
     return index->search(q, scratch.get(), nullptr, out, scores, &count).ok();
   };
-  for (int i = 0; i < 10; i++) ASSERT_TRUE(once(i));
+  for (int i = 0; i < 20; i++) ASSERT_TRUE(once(i));
   gyr_runtime_info before{}, after{};
   runtime->fill_info(&before);
   uint64_t news = g_news;

@@ -70,6 +70,13 @@ GYR_LOG_WARN = 3
 GYR_LOG_ERROR = 4
 GYR_LOG_OFF = 5
 
+GYR_AS_OF_UNKNOWN_TOO = 1
+
+# gyr_durability
+GYR_DURABILITY_ASYNC = 0
+GYR_DURABILITY_SYNC = 1
+GYR_DURABILITY_NONE = 2
+
 # gyr_metric
 GYR_METRIC_DEFAULT = 0
 GYR_METRIC_IP = 1
@@ -92,13 +99,6 @@ GYR_STORED_INT8 = 5
 # gyr_side
 GYR_SIDE_USER = 1
 GYR_SIDE_ITEM = 2
-
-GYR_AS_OF_UNKNOWN_TOO = 1
-
-# gyr_durability
-GYR_DURABILITY_ASYNC = 0
-GYR_DURABILITY_SYNC = 1
-GYR_DURABILITY_NONE = 2
 
 GYR_PUBLISH_CARRY_ROWS = 1
 
@@ -196,18 +196,6 @@ class gyr_task_progress(Structure):
     "How far the call that uses a task has come."
 
 
-class gyr_index_options(Structure):
-    "How an index is made; zero is the default of every field but dim."
-
-
-class gyr_search_args(Structure):
-    "One search for a batch of queries."
-
-
-class gyr_index_info(Structure):
-    "Facts about an index."
-
-
 class gyr_upsert_stats(Structure):
     "What an upsert did."
 
@@ -238,6 +226,34 @@ class gyr_table_log_options(Structure):
 
 class gyr_table_log_info(Structure):
     "How the log of a table in a folder stands. Changes are numbered from 1."
+
+
+class gyr_index_options(Structure):
+    "How an index is made; zero is the default of every field but dim."
+
+
+class gyr_index_filter_options(Structure):
+    "What a filter lets through: ids that meet all that is given; zero is the default of every field."
+
+
+class gyr_index_filter_info(Structure):
+    "Facts about a filter."
+
+
+class gyr_search_args(Structure):
+    "One search for a batch of queries. A vector is returned when all filters that are given let it through."
+
+
+class gyr_evaluate_args(Structure):
+    "How well an index answers: its answers held against exact search of the same vectors."
+
+
+class gyr_search_quality(Structure):
+    "What a search effort gives. Means are over the queries."
+
+
+class gyr_index_info(Structure):
+    "Facts about an index."
 
 
 class gyr_cache_tier(Structure):
@@ -400,47 +416,6 @@ gyr_task_progress._fields_ = [
     ("loss", c_double),
     ("phase", c_char * 32),
 ]
-gyr_index_options._fields_ = [
-    ("struct_size", c_uint32),
-    ("dim", c_uint32),
-    ("metric", c_int32),
-    ("kind", c_int32),
-    ("degree", c_uint32),
-    ("build_effort", c_uint32),
-    ("seed", c_uint64),
-    ("reserve", c_uint64),
-    ("stored", c_int32),
-    ("reserved", c_uint32),
-]
-gyr_search_args._fields_ = [
-    ("struct_size", c_uint32),
-    ("k", c_uint32),
-    ("queries", c_void_p),
-    ("n", c_uint64),
-    ("effort", c_uint32),
-    ("exact", c_uint32),
-    ("filter", c_void_p),
-    ("filter_bits", c_uint64),
-    ("out_ids", c_void_p),
-    ("out_scores", c_void_p),
-    ("out_counts", c_void_p),
-]
-gyr_index_info._fields_ = [
-    ("struct_size", c_uint32),
-    ("dim", c_uint32),
-    ("metric", c_int32),
-    ("kind", c_int32),
-    ("count", c_uint64),
-    ("slots", c_uint64),
-    ("bytes", c_uint64),
-    ("stored", c_int32),
-    ("reserved", c_uint32),
-    ("capacity", c_uint64),
-    ("bytes_vectors", c_uint64),
-    ("bytes_codes", c_uint64),
-    ("bytes_links", c_uint64),
-    ("bytes_ids", c_uint64),
-]
 gyr_upsert_stats._fields_ = [
     ("struct_size", c_uint32),
     ("reserved", c_uint32),
@@ -512,6 +487,90 @@ gyr_table_log_info._fields_ = [
     ("bytes", c_uint64),
     ("files", c_uint32),
     ("failed", c_uint32),
+]
+gyr_index_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("dim", c_uint32),
+    ("metric", c_int32),
+    ("kind", c_int32),
+    ("degree", c_uint32),
+    ("build_effort", c_uint32),
+    ("seed", c_uint64),
+    ("reserve", c_uint64),
+    ("stored", c_int32),
+    ("reserved", c_uint32),
+]
+gyr_index_filter_options._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("ids", c_void_p),
+    ("n_ids", c_uint64),
+    ("table", c_void_p),
+    ("condition", c_char_p),
+    ("keys", POINTER(gyr_str)),
+    ("n_keys", c_uint64),
+    ("now_us", c_int64),
+]
+gyr_index_filter_info._fields_ = [
+    ("struct_size", c_uint32),
+    ("reserved", c_uint32),
+    ("count", c_uint64),
+    ("changes", c_uint64),
+    ("bytes", c_uint64),
+]
+gyr_search_args._fields_ = [
+    ("struct_size", c_uint32),
+    ("k", c_uint32),
+    ("queries", c_void_p),
+    ("n", c_uint64),
+    ("effort", c_uint32),
+    ("exact", c_uint32),
+    ("filter", c_void_p),
+    ("filter_bits", c_uint64),
+    ("out_ids", c_void_p),
+    ("out_scores", c_void_p),
+    ("out_counts", c_void_p),
+    ("selection", c_void_p),
+    ("allowed_ids", c_void_p),
+    ("n_allowed_ids", c_uint64),
+    ("allowed_offsets", c_void_p),
+]
+gyr_evaluate_args._fields_ = [
+    ("struct_size", c_uint32),
+    ("k", c_uint32),
+    ("queries", c_void_p),
+    ("n", c_uint64),
+    ("selection", c_void_p),
+]
+gyr_search_quality._fields_ = [
+    ("struct_size", c_uint32),
+    ("effort", c_uint32),
+    ("recall", c_double),
+    ("seconds", c_double),
+    ("codes", c_double),
+    ("vectors", c_double),
+    ("bytes", c_double),
+]
+gyr_index_info._fields_ = [
+    ("struct_size", c_uint32),
+    ("dim", c_uint32),
+    ("metric", c_int32),
+    ("kind", c_int32),
+    ("count", c_uint64),
+    ("slots", c_uint64),
+    ("bytes", c_uint64),
+    ("stored", c_int32),
+    ("reserved", c_uint32),
+    ("capacity", c_uint64),
+    ("bytes_vectors", c_uint64),
+    ("bytes_codes", c_uint64),
+    ("bytes_links", c_uint64),
+    ("bytes_ids", c_uint64),
+    ("tuned_k", c_uint32),
+    ("tuned_effort", c_uint32),
+    ("code_bytes", c_uint64),
+    ("codes_touched", c_uint64),
+    ("vectors_touched", c_uint64),
 ]
 gyr_cache_tier._fields_ = [
     ("struct_size", c_uint32),
@@ -642,7 +701,7 @@ gyr_recommend_args._fields_ = [
     ("workspace", c_void_p),
 ]
 
-STRUCTS = (gyr_error, gyr_str, ArrowSchema, ArrowArray, ArrowArrayStream, gyr_keys, gyr_value, gyr_allocator, gyr_log_record, gyr_logger, gyr_executor, gyr_runtime_options, gyr_runtime_info, gyr_task_progress, gyr_index_options, gyr_search_args, gyr_index_info, gyr_upsert_stats, gyr_table_column, gyr_as_of_options, gyr_get_column, gyr_get_destination, gyr_table_info, gyr_table_log_options, gyr_table_log_info, gyr_cache_tier, gyr_cache_tiers, gyr_cache_options, gyr_cache_delta, gyr_cache_info, gyr_device_info, gyr_ranking_args, gyr_ranking_metrics, gyr_stage_trace, gyr_recommend_args,)
+STRUCTS = (gyr_error, gyr_str, ArrowSchema, ArrowArray, ArrowArrayStream, gyr_keys, gyr_value, gyr_allocator, gyr_log_record, gyr_logger, gyr_executor, gyr_runtime_options, gyr_runtime_info, gyr_task_progress, gyr_upsert_stats, gyr_table_column, gyr_as_of_options, gyr_get_column, gyr_get_destination, gyr_table_info, gyr_table_log_options, gyr_table_log_info, gyr_index_options, gyr_index_filter_options, gyr_index_filter_info, gyr_search_args, gyr_evaluate_args, gyr_search_quality, gyr_index_info, gyr_cache_tier, gyr_cache_tiers, gyr_cache_options, gyr_cache_delta, gyr_cache_info, gyr_device_info, gyr_ranking_args, gyr_ranking_metrics, gyr_stage_trace, gyr_recommend_args,)
 
 # name: (result, arguments, names of the arguments)
 FUNCTIONS = {
@@ -691,11 +750,17 @@ FUNCTIONS = {
     "gyr_index_delete": (c_int32, [c_void_p, c_void_p, c_uint64, c_void_p, POINTER(gyr_error)], "index ids n deleted err"),
     "gyr_index_destroy": (None, [c_void_p], "index"),
     "gyr_index_estimate": (c_int32, [POINTER(gyr_index_options), c_uint64, c_uint32, c_void_p, c_void_p, POINTER(gyr_error)], "options n threads bytes peak err"),
+    "gyr_index_evaluate": (c_int32, [c_void_p, POINTER(gyr_evaluate_args), c_void_p, c_uint64, POINTER(gyr_search_quality), c_void_p, POINTER(gyr_error)], "index args efforts n_efforts results task err"),
+    "gyr_index_filter_create": (c_int32, [c_void_p, POINTER(gyr_index_filter_options), c_void_p, c_void_p, POINTER(gyr_error)], "index options task out err"),
+    "gyr_index_filter_destroy": (None, [c_void_p], "filter"),
+    "gyr_index_filter_get_info": (c_int32, [c_void_p, POINTER(gyr_index_filter_info), POINTER(gyr_error)], "filter out err"),
+    "gyr_index_filter_refresh": (c_int32, [c_void_p, c_void_p, POINTER(gyr_error)], "filter task err"),
     "gyr_index_get_info": (c_int32, [c_void_p, POINTER(gyr_index_info), POINTER(gyr_error)], "index out err"),
     "gyr_index_open": (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(gyr_error)], "runtime path out err"),
     "gyr_index_save": (c_int32, [c_void_p, c_char_p, POINTER(gyr_error)], "index path err"),
     "gyr_index_search": (c_int32, [c_void_p, POINTER(gyr_search_args), c_void_p, POINTER(gyr_error)], "index args task err"),
     "gyr_index_slots": (c_int32, [c_void_p, c_void_p, c_uint64, c_void_p, POINTER(gyr_error)], "index ids n slots err"),
+    "gyr_index_tune": (c_int32, [c_void_p, POINTER(gyr_evaluate_args), c_double, c_uint32, POINTER(gyr_search_quality), c_void_p, POINTER(gyr_error)], "index args recall keep out task err"),
     "gyr_index_upsert": (c_int32, [c_void_p, c_void_p, c_void_p, c_uint64, c_void_p, POINTER(gyr_error)], "index ids vectors n task err"),
     "gyr_metrics_binary": (c_int32, [c_void_p, c_void_p, c_uint64, c_void_p, c_void_p, POINTER(gyr_error)], "scores labels n auc logloss err"),
     "gyr_metrics_bootstrap": (c_int32, [c_void_p, c_uint64, c_uint32, c_double, c_uint64, c_void_p, c_void_p, POINTER(gyr_error)], "values n resamples confidence seed low high err"),

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ._lib import Handle, address, call, lib, make, path_bytes, raw, struct
-from ._values import numbers
+from ._values import Time, microseconds, numbers, ragged, strings
 from .runtime import Runtime, Task, as_dict, runtime_handle, task_handle
+from .table import Table
 
 METRICS = {"ip": raw.GYR_METRIC_IP, "cosine": raw.GYR_METRIC_COSINE, "l2": raw.GYR_METRIC_L2}
 KINDS = {"exact": raw.GYR_INDEX_EXACT, "graph": raw.GYR_INDEX_GRAPH}
@@ -87,28 +88,117 @@ class Index(Handle):
         return slots
 
     def filter(self, allowed_ids: Any) -> np.ndarray:
-        """Bitmap that allows these ids only; reusable until ids are deleted."""
+        """Bitmap that allows these ids only; reusable until ids are deleted. select() makes what outlives deletes."""
         bits = np.zeros((self.info()["slots"] + 63) // 64 * 64, np.uint8)
         slots = self.slots(allowed_ids)
         bits[slots[(slots >= 0) & (slots < len(bits))]] = 1
         return np.packbits(bits, bitorder="little").view(np.uint64)
 
+    def select(self, ids: Any = None, table: Table | None = None, condition: str | None = None, keys: Any = None,
+               now: Time | None = None, task: Task | None = None) -> Selection:
+        """Prepares a filter for many searches: these ids (None: all), and those whose row in the table meets the
+        condition. keys: for tables with string keys, the key of id 0, 1, ... now: read time of the table, None: the wall
+        clock."""
+        return Selection(self, ids, table, condition, keys, now, task)
+
     def search(self, queries: Any, k: int, effort: int = 0, exact: bool = False, allowed_ids: Any = None,
-               filter: np.ndarray | None = None, task: Task | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """(ids [n, k], scores [n, k]); id -1 and score NaN where fewer than k exist."""
+               filter: np.ndarray | Selection | None = None,
+               task: Task | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """(ids [n, k], scores [n, k]); id -1 and score NaN where fewer than k exist. allowed_ids: ids for all queries,
+        or a list of lists (or a pair of values and offsets), one per query. filter: of select() or filter()."""
         data = self._vectors(queries)
-        bitmap = self.filter(allowed_ids) if allowed_ids is not None else filter
-        bitmap = None if bitmap is None else numbers(bitmap, np.uint64)
         n = len(data)
+        prepared = filter if isinstance(filter, Selection) else None
+        bitmap = None if filter is None or prepared else numbers(filter, np.uint64)
+        allowed, offsets = _allowed(allowed_ids, n)
         ids, scores, counts = np.full((n, k), -1, np.int64), np.zeros((n, k), np.float32), np.zeros(n, np.uint32)
         args = struct(raw.gyr_search_args, k=k, queries=address(data), n=n, effort=effort, exact=int(exact),
-                      filter=None if bitmap is None else address(bitmap) or ctypes.addressof(_NOTHING),
-                      filter_bits=0 if bitmap is None else bitmap.size * 64, out_ids=address(ids),
-                      out_scores=address(scores), out_counts=address(counts))
+                      filter=_there(bitmap), filter_bits=0 if bitmap is None else bitmap.size * 64,
+                      out_ids=address(ids), out_scores=address(scores), out_counts=address(counts),
+                      selection=prepared._handle if prepared else None, allowed_ids=_there(allowed),
+                      n_allowed_ids=0 if allowed is None else allowed.size, allowed_offsets=_there(offsets))
         call(lib.gyr_index_search, self._handle, ctypes.byref(args), task_handle(task))
         absent = np.arange(k) >= counts[:, None]
         ids[absent], scores[absent] = -1, np.nan
         return ids, scores
 
+    def _trial(self, k: int, queries: Any, n: int, filter: Selection | None) -> tuple[Any, Any]:
+        data = None if queries is None else self._vectors(queries)
+        return struct(raw.gyr_evaluate_args, k=k, queries=_there(data), n=n if data is None else len(data),
+                      selection=filter._handle if filter else None), data
 
-_NOTHING = ctypes.c_uint64()  # an empty bitmap still needs an address, else it would mean "all"
+    def evaluate(self, queries: Any = None, k: int = 10, efforts: Any = (0,), n: int = 0,
+                 filter: Selection | None = None, task: Task | None = None) -> dict[str, np.ndarray]:
+        """Recall, seconds and what was read per query, an entry per effort (0: what searches take that name none), held
+        against exact search. queries None: n of the index's own vectors, each searched without itself."""
+        args, _data = self._trial(k, queries, n, filter)
+        tried = numbers(np.atleast_1d(np.asarray(efforts)), np.uint32)
+        out = (raw.gyr_search_quality * max(1, tried.size))()
+        out[0].struct_size = ctypes.sizeof(raw.gyr_search_quality)
+        call(lib.gyr_index_evaluate, self._handle, ctypes.byref(args), _there(tried), tried.size, out,
+             task_handle(task))
+        rows = [as_dict(each) for each in out[: tried.size]]
+        return {name: np.array([row[name] for row in rows]) for name, _ in raw.gyr_search_quality._fields_[1:]}
+
+    def tune(self, recall: float = 0.95, queries: Any = None, k: int = 10, n: int = 0, keep: bool = True,
+             filter: Selection | None = None, task: Task | None = None) -> dict[str, Any]:
+        """The smallest effort that reaches the recall, about, with what it gives; keep: searches that name no effort
+        take it from now on, also after save and open. Tune again once a good part of the items has been replaced."""
+        args, _data = self._trial(k, queries, n, filter)
+        out = struct(raw.gyr_search_quality)
+        call(lib.gyr_index_tune, self._handle, ctypes.byref(args), float(recall), int(keep), ctypes.byref(out),
+             task_handle(task))
+        return as_dict(out)
+
+
+class Selection(Handle):
+    """A filter prepared by Index.select(); searches of any thread take it. What is deleted leaves it; what comes later
+    is let through after refresh()."""
+
+    _destroy = "gyr_index_filter_destroy"
+
+    def __init__(self, index: Index, ids: Any = None, table: Table | None = None, condition: str | None = None,
+                 keys: Any = None, now: Time | None = None, task: Task | None = None):
+        wanted = None if ids is None else numbers(ids, np.int64)
+        names, _heap = (None, None) if keys is None else strings(keys)
+        options = struct(raw.gyr_index_filter_options, ids=_there(wanted), n_ids=0 if wanted is None else wanted.size,
+                         table=table._handle if table else None,
+                         condition=None if condition is None else condition.encode(), keys=names,
+                         n_keys=0 if keys is None else len(keys), now_us=0 if now is None else microseconds(now))
+        self._own(make(lib.gyr_index_filter_create, index._handle, ctypes.byref(options), task_handle(task)))
+
+    def refresh(self, task: Task | None = None) -> None:
+        call(lib.gyr_index_filter_refresh, self._handle, task_handle(task))
+
+    def info(self) -> dict[str, int]:
+        """count: vectors let through; changes: ids that came or went since; bytes."""
+        out = struct(raw.gyr_index_filter_info)
+        call(lib.gyr_index_filter_get_info, self._handle, ctypes.byref(out))
+        return as_dict(out)
+
+    def __len__(self) -> int:
+        return self.info()["count"]
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def _allowed(ids: Any, n: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Values and offsets; no offsets when all queries share the ids."""
+    if ids is None:
+        return None, None
+    each = isinstance(ids, tuple) and len(ids) == 2 and all(isinstance(part, np.ndarray) for part in ids)
+    if not each and (isinstance(ids, np.ndarray) or not len(ids) or not hasattr(ids[0], "__len__")):
+        return numbers(ids, np.int64), None
+    values, offsets = ragged(ids)
+    if len(offsets) != n + 1:
+        raise ValueError(f"allowed_ids: expected a list per query, {n}, got {len(offsets) - 1}")
+    return values, offsets
+
+
+def _there(array: np.ndarray | None) -> int | None:
+    """An address also of an empty array, as NULL would mean that nothing is asked for."""
+    return None if array is None else address(array) or ctypes.addressof(_NOTHING)
+
+
+_NOTHING = ctypes.c_uint64()
