@@ -11,7 +11,8 @@ import sys
 
 # A function's demangled name begins so, after its namespace of instructions or the return type of a template.
 FUNCTIONS = ["dot_rows_at(", "l2_rows_at(", "unpack_rows(", "pool_rows(", "dot_codes_at(", "dot_stored_at(",
-             "l2_stored_at(", "dot_coded_at(", "l2_coded_at(", "gyr::TableImpl::find_versions(", "gyr::KeyedRows::prefetch(", "gyr::KeyedRows::find<long, "]
+             "l2_stored_at(", "dot_coded_at(", "l2_coded_at(",
+             "gyr::TableImpl::find_versions(", "gyr::KeyedRows::prefetch(", "gyr::KeyedRows::find<long, "]
 
 
 def main():

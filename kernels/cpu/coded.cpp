@@ -57,7 +57,7 @@ constexpr size_t kAhead = 12;
 template <bool kFine, bool kL2>
 HWY_INLINE void score(const float* q, const CodedRows& rows, const float* scales, const uint32_t* at, size_t n,
                       size_t dim, float* out) {
-  const auto ask = [&](size_t i) HWY_ATTR {
+  const auto ask = [&](size_t i) HWY_ATTR __attribute__((always_inline)) {  // see ask_for_row
     ask_for_row(rows.codes + at[i] * rows.stride, dim);
     if (kFine) ask_for_row(rows.rests + at[i] * rows.stride, dim);
   };
