@@ -60,7 +60,7 @@ run() {
 failures=() total_passed=0
 
 # The graphs' recall figures take minutes and hold whatever the configuration.
-index="index:-*Recall*:Graph.EveryVector*:Graph.SameInput*"
+index="index:-*Recall*:Graph.EveryVector*:Graph.SameInput*:IndexMemory*:All/Stored.ManyAtOnce*:All/Stored.Scores*:All/FilterTest*"
 numeric="kernels $index model pipeline bundle cache"
 parallel="exec $index model workflow bundle capi"
 keyed="store table cache workflow $index bundle capi"

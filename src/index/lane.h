@@ -25,6 +25,7 @@ struct Lane {
   explicit Lane(std::pmr::memory_resource* m)
       : query(Aligned<float>(m)),
         kept_query(m),
+        whole(m),
         excluded(m),
         own(m),
         walk(m),
@@ -32,10 +33,12 @@ struct Lane {
         found(m),
         top(m),
         reranked(Aligned<uint32_t>(m)),
+        sieved(Aligned<Candidate>(m)),
         scores(Aligned<float>(m)),
         dots(Aligned<int32_t>(m)) {}
   Array<float> query;
   VectorQuery kept_query;
+  CodeQuery whole;  // for codes of whole vectors, where walks look at others
   Marks excluded;
   Choice own;
   const Choice* choice = nullptr;  // its own or the batch's
@@ -50,6 +53,7 @@ struct Lane {
   TopK found;               // scans of codes: the same; ids are slots
   TopK top;
   Array<uint32_t> reranked;
+  Array<Candidate> sieved;  // scratch
   Array<float> scores;
   Array<int32_t> dots;
   uint64_t number = 0, wanted = 0;

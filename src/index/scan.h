@@ -40,6 +40,7 @@ class TopK {
     shrink();
     for (const Hit& hit : hits_) use(hit);
   }
+  uint32_t k() const { return k_; }
   uint32_t size() const { return uint32_t(std::min<size_t>(hits_.size(), k_)); }
   // Sorts and writes the hits; the rest becomes id -1, score NaN.
   void finish(int64_t* ids, float* scores, uint32_t* count);

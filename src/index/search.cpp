@@ -101,6 +101,23 @@ void VectorIndex::start(uint32_t k, uint64_t effort, uint64_t pool, Lane* lane) 
   graph_->start(l2, uint32_t(std::min<uint64_t>(store_.slots(), 2 * pool + 64)), 0, &lane->walk);
 }
 
+// Codes of whole vectors tell much better than those along axes which ones are worth a look at the vectors.
+void VectorIndex::sieve(const Codes& whole, Lane* lane) const {
+  const size_t few = lane->top.k() + std::max(lane->top.k() / 2, 10u), n = lane->reranked.size();
+  if (n <= few) return;
+  lane->dots.resize(std::max(lane->dots.size(), n));
+  whole.prepare(lane->query.data(), &lane->whole);
+  whole.score(lane->whole, store_.l2(), lane->reranked.data(), n, lane->dots.data(), lane->scores.data());
+  lane->sieved.resize(n);
+  for (size_t i = 0; i < n; i++) lane->sieved[i] = {lane->scores[i], lane->reranked[i]};
+  std::nth_element(lane->sieved.begin(), lane->sieved.begin() + ptrdiff_t(few), lane->sieved.end(),
+                   [](const Candidate& a, const Candidate& b) {
+                     return a.score > b.score || (a.score == b.score && a.slot < b.slot);
+                   });
+  lane->reranked.resize(few);
+  for (size_t i = 0; i < few; i++) lane->reranked[i] = lane->sieved[i].slot;
+}
+
 // The best by codes, scored by their vectors.
 void VectorIndex::rerank(Lane* lane) const {
   lane->reranked.clear();
@@ -117,6 +134,7 @@ void VectorIndex::rerank(Lane* lane) const {
     }
   }
   lane->scores.resize(std::max<size_t>(lane->scores.size(), lane->reranked.size()));
+  if (store_.codes->partial() && store_.vectors.own_codes()) sieve(*store_.vectors.own_codes(), lane);
   store_.vectors.score_at(lane->kept_query, store_.l2(), lane->reranked.data(), lane->reranked.size(),
                           lane->scores.data());
   for (size_t i = 0; i < lane->reranked.size(); i++) lane->top.offer(lane->scores[i], store_.ids[lane->reranked[i]]);

@@ -85,6 +85,7 @@ class VectorIndex final : public Index {
   friend class Examination;  // evaluate.cpp
   void start(uint32_t k, uint64_t effort, uint64_t pool, Lane* lane) const;
   bool walked_enough(const Lane& lane) const;
+  void sieve(const Codes& whole, Lane* lane) const;
   void rerank(Lane* lane) const;
   void finish(const Query& q, Lane* lane, SearchScratch* s, const Out& out) const;
   Status scan_codes(std::span<Lane*> lanes, SearchScratch* s, gyr_task* task) const;
