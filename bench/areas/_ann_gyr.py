@@ -21,9 +21,10 @@ class Gyr(Variant):
         from gyr._lib import library_path
 
         self.gyr = gyr
-        pairs = [p.split("=") for p in os.environ.get("GYR_BENCH_GYR", "").split(",") if p]
+        options = os.environ.get("GYR_BENCH_GYR", "stored=int16")  # the compact one for all figures: bytes, too
+        pairs = [p.split("=") for p in options.split(",") if p]
         self.options = {name: int(value) if value.isdigit() else value for name, value in pairs}
-        super().__init__("index", os.environ.get("GYR_BENCH_GYR") or "defaults")
+        super().__init__("index", options or "defaults")
         code = pathlib.Path(library_path).read_bytes()  # another library or other options: another index
         self.version = f"{gyr.version()} {hashlib.sha256(code).hexdigest()[:12]} {self.parameters}"
 

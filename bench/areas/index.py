@@ -6,7 +6,7 @@ turns in one process, so gyr's figure differs from line to line by what the mach
 kept in build/bench-index and used again. Bytes are those by which a fresh process grows when it loads the index and
 searches it (_ann_memory.py), not those of the file. Environment:
 
-    GYR_LIBRARY, GYR_BENCH_GYR   the library under test; options of its index, as in degree=32,build_effort=400
+    GYR_LIBRARY, GYR_BENCH_GYR   the library under test; options of its index, stored=int16 unless set, as in degree=32
     GYR_BENCH_CASES              parts of case names, comma between them: only those (fashion_mnist,gowalla_64_qps)
     GYR_BENCH_PEERS              beginnings of the variants' names: only those (hnswlib,faiss-sq8-m16)
     GYR_BENCH_N                  vectors of recs_1m_64 (recs_N_64 then)

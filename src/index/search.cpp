@@ -103,7 +103,7 @@ void VectorIndex::start(uint32_t k, uint64_t effort, uint64_t pool, Lane* lane) 
 
 // Codes of whole vectors tell much better than those along axes which ones are worth a look at the vectors.
 void VectorIndex::sieve(const Codes& whole, Lane* lane) const {
-  const size_t few = lane->top.k() + std::max(lane->top.k() / 2, 10u), n = lane->reranked.size();
+  const size_t few = lane->top.k() + std::max(lane->top.k() / 4, 4u), n = lane->reranked.size();
   if (n <= few) return;
   lane->dots.resize(std::max(lane->dots.size(), n));
   whole.prepare(lane->query.data(), &lane->whole);
