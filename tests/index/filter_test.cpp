@@ -189,7 +189,8 @@ TEST(Filter, ASlotThatAnotherIdTookLetsNothingThrough) {
 }
 
 TEST(Filter, AllFiltersHoldTogether) {
-  auto index = make_index(make_runtime(1), 4, GYR_METRIC_L2, GYR_INDEX_GRAPH);
+  auto runtime = make_runtime(1);
+  auto index = make_index(runtime, 4, GYR_METRIC_L2, GYR_INDEX_GRAPH);
   auto data = gaussian(3000, 4, 1);
   auto ids = numbers(3000);
   ASSERT_TRUE(index->upsert(ids.data(), data.data(), 3000, nullptr).ok());
@@ -227,7 +228,7 @@ TEST(Filter, AllFiltersHoldTogether) {
   float s;
   uint32_t count;
   EXPECT_EQ(other->search(q, nullptr, nullptr, &id, &s, &count).code(), GYR_E_INVALID_ARGUMENT);
-  index.reset();  // a selection may outlive its index
+  index.reset();  // a selection may outlive its index, but not its runtime
   twos.reset();
 }
 

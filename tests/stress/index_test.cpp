@@ -34,12 +34,25 @@ struct IndexStress : ::testing::TestWithParam<gyr_index_kind> {
     upsert(index, ids, 1);
     stable.resize(kStable);
     MUST_OK(err, gyr_index_slots(index, ids.data() + kChanging, kStable, stable.data(), &err));
+    evens = make_filter();
   }
   ~IndexStress() override {
     gyr_runtime_destroy(runtime);
     gyr_index_destroy(index);
+    gyr_index_filter_destroy(evens);
   }
 
+  gyr_index_filter* make_filter() {  // the even ids
+    std::vector<int64_t> ids;
+    for (int64_t id = 0; id < kIds; id += 2) ids.push_back(id);
+    gyr_index_filter_options o{};
+    o.struct_size = sizeof o;
+    o.ids = ids.data(), o.n_ids = ids.size();
+    gyr_index_filter* filter = nullptr;
+    Error err;
+    MUST_OK(err, CALL(gyr_index_filter_create)(index, &o, nullptr, &filter, &err));
+    return filter;
+  }
   gyr_status upsert(gyr_index* into, const std::vector<int64_t>& ids, int factor, gyr_task* task = nullptr) {
     std::vector<float> vectors;
     for (int64_t id : ids)
@@ -96,6 +109,7 @@ struct IndexStress : ::testing::TestWithParam<gyr_index_kind> {
   float base[kIds][kDim];
   std::atomic<uint64_t> steps[kIds] = {};
   std::vector<int64_t> stable;  // slots of the stable ids
+  gyr_index_filter* evens;      // refreshed while others search with it
 };
 
 TEST_P(IndexStress, DeletedStaysAwayAndPresentIsFound) {
@@ -160,6 +174,40 @@ TEST_P(IndexStress, DeletedStaysAwayAndPresentIsFound) {
     Found f = search(index, queries(w, 2), kStable + 5, args);
     for (uint32_t count : f.counts) MUST(count == uint32_t(kStable)) << count;
     for (uint32_t i = 0; i < uint32_t(kStable); i++) MUST(f.ids[i] >= kChanging) << f.ids[i];
+  });
+  hammer.operation(4, [&](Worker& w) {  // the same of filters over ids, an own and a shared one
+    gyr_index_filter* own = w.one_in(2) ? make_filter() : nullptr;
+    Error err;
+    if (w.one_in(2)) MUST_OK(err, CALL(gyr_index_filter_refresh)(evens, nullptr, &err));
+    gyr_search_args args{};
+    args.selection = own ? own : evens;
+    Found f = search(index, queries(w, 1), kIds, args);
+    int found = 0;
+    for (uint32_t i = 0; i < f.counts[0]; i++) {
+      MUST(f.ids[i] % 2 == 0) << f.ids[i];
+      found += f.ids[i] >= kChanging;
+    }
+    MUST(found == kStable / 2) << found;
+    gyr_index_filter_info info{};
+    info.struct_size = sizeof info;
+    MUST_OK(err, CALL(gyr_index_filter_get_info)(args.selection, &info, &err));
+    MUST(info.count >= uint64_t(kStable / 2) && info.count <= uint64_t(kIds / 2)) << info.count;
+    if (own) CALL(gyr_index_filter_destroy)(own);
+  });
+  hammer.operation(1, [&](Worker& w) {
+    const auto some = queries(w, 3);
+    gyr_evaluate_args args{};
+    args.struct_size = sizeof args;
+    args.k = 5, args.n = 3;
+    args.queries = some.data();
+    gyr_search_quality quality[2] = {};
+    quality[0].struct_size = sizeof quality[0];
+    const uint32_t efforts[] = {8, 64};
+    Error err;
+    MUST_OK(err, CALL(gyr_index_evaluate)(index, &args, efforts, 2, quality, nullptr, &err));
+    for (const auto& q : quality) MUST(q.recall > 0 && q.recall <= 1) << q.recall;
+    const gyr_status s = CALL(gyr_index_tune)(index, &args, 0.9, w.one_in(2), quality, nullptr, &err);
+    MUST(s == GYR_OK ? quality[0].effort > 0 : s == GYR_E_OUT_OF_RANGE) << err.message;  // what changes meanwhile is lost
   });
   hammer.operation(4, [&](Worker& w) {
     std::vector<int64_t> ids, slots(kStable);
