@@ -34,7 +34,8 @@ void learn_axes(const RowReader& rows, uint64_t n, uint32_t dim, const float* ce
   const uint32_t most = uint32_t(std::min<uint64_t>({kMostAxes, dim / 2, sampled / 8})) / 64 * 64;
   if (most == 0) return;
   const auto memory = axes->get_allocator();
-  Array<float> sample(sampled * dim, 0, memory), scratch(dim, 0, memory), lengths(sampled, 0, memory), captured(memory);
+  Array<float> sample(sampled * dim, 0, memory), scratch(padded_row(dim), 0, memory);
+  Array<float> lengths(sampled, 0, memory), captured(memory);
   for (uint64_t i = 0; i < sampled; i++) {
     const float* row = rows(i * n / sampled, scratch.data());
     float* to = sample.data() + i * dim;
@@ -112,7 +113,7 @@ void Codes::write(uint32_t slot, const float* row, CodeQuery* scratch) {
 void Codes::learn(const RowReader& rows, uint64_t n) {
   const uint64_t sampled = std::min(n, kCentreSample);
   const auto memory = centre_.get_allocator();
-  Array<float> scratch(dim_, 0, memory), sample(memory);
+  Array<float> scratch(padded_row(dim_), 0, memory), sample(memory);
   constexpr uint32_t kAtOnce = 64;  // dimensions
   sample.resize(sampled * std::min(dim_, kAtOnce));
   for (uint32_t first = 0; first < dim_; first += kAtOnce) {
@@ -171,7 +172,7 @@ void Codes::copy(uint32_t slot, const Codes& from) {
 }
 
 uint64_t Codes::learning_memory(uint64_t slots, uint32_t dim, bool whole) {
-  const uint64_t centre = (std::min(slots, kCentreSample) * std::min(dim, 64u) + dim) * 4;
+  const uint64_t centre = (std::min(slots, kCentreSample) * std::min(dim, 64u) + padded_row(dim)) * 4;
   if (whole || always_whole(dim)) return centre;
   const uint64_t sampled = std::min({slots, kAxesSample, kAxesSampleValues / dim});
   return std::max(centre, (sampled * dim + uint64_t(dim) * 4 + sampled * 4) * 4);

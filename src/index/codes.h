@@ -13,6 +13,7 @@
 #include <functional>
 #include <span>
 
+#include "base/math.h"
 #include "index/array.h"
 #include "kernels/kernels.h"
 
@@ -50,7 +51,10 @@ struct CodeBlock {
   Array<CodeNote> notes;
 };
 
-// Vector i, which may be made in scratch [dim].
+// Floats of a row padded with zeros.
+constexpr uint32_t padded_row(uint32_t dim) { return uint32_t(align_up(dim, 16)); }
+
+// Vector i, which may be made in scratch [padded_row(dim)].
 using RowReader = std::function<const float*(uint64_t i, float* scratch)>;
 
 class Codes {

@@ -147,7 +147,7 @@ uint64_t Store::id_bytes() const {
 }
 
 uint64_t Store::id_bytes_of(uint64_t slots, uint32_t dim) {
-  return slots * 8 + div_up(slots, 64) * 16 + (slots ? IdMap::bytes_of(slots) : 0) + align_up(dim, 16) * 4;
+  return slots * 8 + div_up(slots, 64) * 16 + (slots ? IdMap::bytes_of(slots) : 0) + uint64_t(padded_row(dim)) * 4;
 }
 
 }  // namespace gyr::index

@@ -17,7 +17,7 @@ constexpr float kRest = kernels::kRestSteps;
 
 Vectors::Vectors(std::pmr::memory_resource* memory, uint32_t dim, gyr_stored stored, Codes* walk,
                  const kernels::Ops* ops)
-    : stride(uint32_t(align_up(dim, 16))),
+    : stride(padded_row(dim)),
       dim_(dim),
       code_stride_(uint32_t(kernels::code_stride(dim))),
       stored_(stored),
@@ -177,7 +177,7 @@ void Vectors::load(uint32_t slot, const uint8_t* in) {
 
 // A padded row of floats is a prepared one; 16-bit rows begin at half a cache line.
 uint64_t Vectors::bytes_of_row(uint32_t dim, gyr_stored stored) {
-  return stored == GYR_STORED_FP32 ? align_up(dim, 16) * 4 : align_up(uint64_t(dim) * 2, 32);
+  return stored == GYR_STORED_FP32 ? uint64_t(padded_row(dim)) * 4 : align_up(uint64_t(dim) * 2, 32);
 }
 
 uint64_t Vectors::bytes() const {
