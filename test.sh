@@ -71,10 +71,10 @@ fi
 # Everything that runs on several threads under ThreadSanitizer (not the recall figures of the index, hit rates, sizes
 # and damaged files: one thread, minutes), and every suite under Address- and UBSanitizer (less what counts figures or
 # allocations: slow, and nothing new).
-figures='cache/Eviction.HitRates|table/TableEstimate|index/Graph.SearchWithScratchAllocatesNothing'
+figures='cache/Eviction.HitRates|table/TableEstimate|index/(Graph|Lists)/Approximate.SearchWithScratchAllocatesNothing'
 TARGETS="test_exec test_store test_table test_cache test_workflow test_index test_model test_bundle test_stress" \
-  suite tsan tsan -R '^(exec|store|table|cache|workflow/Graph|index/Graph|model|bundle|stress)[./]' \
-  -E "^($figures|index/Graph.RandomOperations|.*Damage|.*SurvivesSaving)"
+  suite tsan tsan -R '^(exec|store|table|cache|workflow/Graph|index/(Graph|Lists)/Approximate|model|bundle|stress)[./]' \
+  -E "^($figures|index/(Graph|Lists)/Approximate.RandomOperations|.*Damage|.*SurvivesSaving)"
 suite asan asan -E "^($figures)"
 
 note "python"

@@ -16,7 +16,7 @@ from bench.areas._ann_peers import Variant
 class Gyr(Variant):
     library, filters = "gyr", True
 
-    def __init__(self):
+    def __init__(self, kind: str = ""):
         import gyr
         from gyr._lib import library_path
 
@@ -24,7 +24,9 @@ class Gyr(Variant):
         options = os.environ.get("GYR_BENCH_GYR", "stored=int16")  # the compact one for all figures: bytes, too
         pairs = [p.split("=") for p in options.split(",") if p]
         self.options = {name: int(value) if value.isdigit() else value for name, value in pairs}
-        super().__init__("index", options or "defaults")
+        if kind:
+            self.options["kind"] = kind
+        super().__init__(kind or "index", ",".join(f"{k}={v}" for k, v in self.options.items()) or "defaults")
         code = pathlib.Path(library_path).read_bytes()  # another library or other options: another index
         self.version = f"{gyr.version()} {hashlib.sha256(code).hexdigest()[:12]} {self.parameters}"
 

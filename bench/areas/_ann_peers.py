@@ -100,6 +100,8 @@ class Faiss(Variant):
         super().__init__(f"{kind}-{size}".strip("-"), f"M={self.m}, efConstruction={self.ef}" if size else "")
         if kind == "ivfpq":
             self.parameters = "IVF sqrt(n), PQ fast scan, refined"
+        if kind in ("ivfsq8", "ivfflat"):
+            self.parameters = f"IVF 4 sqrt(n), {'SQ8' if kind == 'ivfsq8' else 'Flat'}"
 
     def _new(self, faiss, data):
         d, n = data.base.shape[1], len(data.base)
@@ -109,6 +111,9 @@ class Faiss(Variant):
         if self.kind == "ivfpq":
             lists, parts = 2 ** round(np.log2(n) / 2), d // 8 if d > 128 else d // 2
             return faiss.index_factory(d, f"IVF{lists},PQ{parts}x4fs,RFlat", metric)
+        if self.kind in ("ivfsq8", "ivfflat"):
+            lists = 2 ** round(np.log2(n) / 2 + 2)
+            return faiss.index_factory(d, f"IVF{lists},{'SQ8' if self.kind == 'ivfsq8' else 'Flat'}", metric)
         if self.kind == "sq8":
             index = faiss.IndexHNSWSQ(d, faiss.ScalarQuantizer.QT_8bit, self.m, metric)
         else:
@@ -137,6 +142,8 @@ class Faiss(Variant):
             return [[0]]
         if self.kind == "ivfpq":
             return [[(probes, factor) for probes in PROBES] for factor in (4, 16)]
+        if self.kind in ("ivfsq8", "ivfflat"):
+            return [list(PROBES)]
         return super().ladders(k)
 
     def search(self, queries, k: int, effort, allowed=None):
@@ -145,6 +152,8 @@ class Faiss(Variant):
         if self.kind == "ivfpq":
             inner = faiss.SearchParametersIVF(nprobe=effort[0], **chosen)
             p = faiss.IndexRefineSearchParameters(k_factor=effort[1], base_index_params=inner)
+        elif self.kind in ("ivfsq8", "ivfflat"):
+            p = faiss.SearchParametersIVF(nprobe=effort, **chosen)
         elif self.kind == "flat":
             p = faiss.SearchParameters(**chosen)
         else:
@@ -304,7 +313,7 @@ def variants() -> list[Variant]:
     """In the order in which they are measured; GYR_BENCH_PEERS keeps names that begin with one of its entries."""
     sizes = list(GRAPHS)
     every = [*(Hnswlib(s) for s in sizes), *(Faiss("hnsw", s) for s in sizes), *(Faiss("sq8", s) for s in sizes),
-             Faiss("ivfpq"), Faiss("flat"), *(Usearch(t, s) for t in ("f32", "bf16") for s in sizes),
+             Faiss("ivfpq"), Faiss("ivfsq8"), Faiss("ivfflat"), Faiss("flat"), *(Usearch(t, s) for t in ("f32", "bf16") for s in sizes),
              Usearch("i8", "m16"),  # finds a tenth to a half of the neighbours under ip and l2: once is enough
              *(Glass(s) for s in sizes), Scann()]
     wanted = [w for w in os.environ.get("GYR_BENCH_PEERS", "").split(",") if w]

@@ -44,11 +44,11 @@ def wanted(case: str) -> bool:
 class Bench:
     """All cases of one data set. `lines`: (case, variant) -> metric, gyr's value, the peer's value, which is better."""
 
-    def __init__(self, say, data: _ann_data.Data, versions: dict[str, str]):
-        self.say, self.data, self.versions = say, data, versions
+    def __init__(self, say, data: _ann_data.Data, versions: dict[str, str], kind: str = ""):
+        self.say, self.data, self.versions, self.kind = say, data, versions, kind
         self.lines: dict[tuple[str, str], tuple[str, float, float, str]] = {}
         self.library: dict[str, str] = {}
-        self.gyr = Gyr()
+        self.gyr = Gyr(kind)
         self.gyr_memory: float | None = None  # bytes per vector
         self.gyr_facts = _ann_store.get(say, data, self.gyr, self.gyr.version)
         self.gyr.threads(1)
@@ -58,7 +58,7 @@ class Bench:
             self.tell(self.gyr, k, curve)
 
     def name(self, case: str) -> str:
-        return f"{self.data.name}_{case}"
+        return f"{self.data.name}_{self.kind}_{case}" if self.kind else f"{self.data.name}_{case}"
 
     def ks(self, k: int) -> bool:
         others = k == 10 and any(wanted(self.name(c)) for c in ("build", "bytes", "replace_half_recall",
@@ -237,6 +237,20 @@ class Bench:
         return out
 
 
+IVF_CASES = (*QPS, "build", "bytes")  # gyr's inverted file beside Faiss'
+
+
+def ivf_figures(say, name: str, versions: dict[str, str]) -> list[dict]:
+    if "faiss" not in versions or not any(wanted(f"{name}_ivf_{c}") for c in IVF_CASES):
+        return []
+    bench = Bench(say, _ann_data.load(name), versions, "ivf")
+    for variant in _ann_peers.variants():
+        if variant.name.startswith("faiss-ivf"):
+            bench.peer(variant)
+        variant.release()
+    return bench.figures()
+
+
 def unique(points) -> list:
     return list(dict.fromkeys(points))
 
@@ -247,10 +261,13 @@ def figures(say) -> list[dict]:
     out = []
     for name in _ann_data.names():
         cases = (*QPS, "qps_r95_k10_2t", "build", "bytes", *FILTERS, "replace_half_recall", "limit_r95_k10")
-        if not any(wanted(f"{name}_{c}") for c in cases):
+        if not any(wanted(f"{name}_{c}") for c in (*cases, *(f"ivf_{c}" for c in IVF_CASES))):
             continue
         if why := _ann_data.missing(name):
             say(f"{name}: skipped, {why}")
+            continue
+        out += ivf_figures(say, name, versions)
+        if not any(wanted(f"{name}_{c}") for c in cases):
             continue
         bench = Bench(say, _ann_data.load(name), versions)
         bench.latency()

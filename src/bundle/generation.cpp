@@ -204,7 +204,9 @@ Json Generation::describe() const {
     index->fill_info(&info);
     list.push_back({{"name", name},
                     {"type", "index"},
-                    {"kind", info.kind == GYR_INDEX_EXACT ? "exact" : "graph"},
+                    {"kind", info.kind == GYR_INDEX_EXACT ? "exact"
+                             : info.kind == GYR_INDEX_IVF ? "ivf"
+                                                          : "graph"},
                     {"dim", info.dim},
                     {"count", info.count},
                     {"bytes", info.bytes}});

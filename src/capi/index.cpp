@@ -1,5 +1,7 @@
 #include "index/index.h"
 
+#include "index/stream.h"
+
 #include "capi/guard.h"
 #include "capi/handles.h"
 #include "capi/open.h"
@@ -123,6 +125,44 @@ GYR_API gyr_status gyr_index_upsert(gyr_index* index, const int64_t* ids, const 
     GYR_TRY(require_array(ids, "ids", n, sizeof *ids));
     GYR_TRY(require_array(vectors, "vectors", n, dim_of(index) * sizeof *vectors));
     return index->impl->upsert(ids, vectors, n, task);
+  });
+}
+
+GYR_API gyr_status gyr_index_upsert_arrow(gyr_index* index, struct ArrowArrayStream* stream, const char* id_column,
+                                          const char* vector_column, gyr_task* task, gyr_error* err) noexcept {
+  return guard(err, "index", [&]() -> Status {
+    GYR_TRY(enter(index, "index"));
+    GYR_TRY(enter_task(task));
+    GYR_TRY(require(stream, "stream"));
+    GYR_TRY(require(id_column, "id_column"));
+    GYR_TRY(require(vector_column, "vector_column"));
+    return index::upsert_arrow(index->runtime.get(), index->impl.get(), stream, id_column, vector_column, task);
+  });
+}
+
+GYR_API gyr_status gyr_index_upsert_dlpack(gyr_index* index, const int64_t* ids, const void* tensor, uint64_t n,
+                                           gyr_task* task, gyr_error* err) noexcept {
+  return guard(err, "index", [&]() -> Status {
+    GYR_TRY(enter(index, "index"));
+    GYR_TRY(enter_task(task));
+    GYR_TRY(require_array(ids, "ids", n, sizeof *ids));
+    GYR_TRY(require(tensor, "tensor"));
+    return index::upsert_tensor(index->runtime.get(), index->impl.get(), *static_cast<const DlTensor*>(tensor), ids, n,
+                                task);
+  });
+}
+
+GYR_API gyr_status gyr_index_upsert_file(gyr_index* index, const char* path, const int64_t* ids, uint64_t n,
+                                         int64_t first_id, gyr_task* task, gyr_error* err) noexcept {
+  return guard(err, "index", [&]() -> Status {
+    GYR_TRY(enter(index, "index"));
+    GYR_TRY(enter_task(task));
+    GYR_TRY(require(path, "path"));
+    if (ids) GYR_TRY(require_array(ids, "ids", n, sizeof *ids));
+    if (!ids && n)
+      return fail(GYR_E_INVALID_ARGUMENT, "index", "ids is NULL but n is %llu; set both or neither",
+                  (unsigned long long)n);
+    return index::upsert_file(index->runtime.get(), index->impl.get(), path, {ids, n, first_id}, task);
   });
 }
 

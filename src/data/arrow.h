@@ -19,22 +19,49 @@ struct Field {
   bool is_list = false;
 };
 
+// A stream's schema and arrays as they are. Takes the stream only in accept(), so a failing call leaves it with the
+// caller.
+class RawArrowStream {
+ public:
+  // Released exactly once however its use ends.
+  struct Array : ArrowArray {
+    Array() : ArrowArray{} {}
+    Array(const Array&) = delete;
+    Array& operator=(const Array&) = delete;
+    ~Array() { reset(); }
+    void reset() {
+      if (release) release(this);
+      release = nullptr;
+    }
+  };
+  RawArrowStream() = default;
+  RawArrowStream(const RawArrowStream&) = delete;
+  ~RawArrowStream();
+  Status open(ArrowArrayStream* stream);
+  const ArrowSchema& schema() const { return schema_; }
+  // The next array, in place of what *out held, or *end = true. CALLBACK when the producer failed.
+  Status next(Array* out, bool* end);
+  void accept();
+
+ private:
+  ArrowArrayStream* stream_ = nullptr;
+  ArrowSchema schema_{};
+};
+
 // Reads a stream batch by batch. Takes the stream only in accept(), so a failing call leaves it with the caller.
 class ArrowReader {
  public:
-  ~ArrowReader();
   // `stream` stays owned by the caller until accept().
   static Result<std::unique_ptr<ArrowReader>> open(ArrowArrayStream* stream);
   const std::vector<Field>& fields() const { return fields_; }
   // Next batch, or *end = true. CORRUPT for invalid arrays (naming column and row), CALLBACK when the producer failed.
   Status next(Batch* out, bool* end);
   // The call succeeded: releases the stream and marks it moved.
-  void accept();
+  void accept() { stream_.accept(); }
 
  private:
   ArrowReader() = default;
-  ArrowArrayStream* stream_ = nullptr;
-  ArrowSchema schema_{};
+  RawArrowStream stream_;
   std::vector<Field> fields_;
 };
 

@@ -17,54 +17,55 @@ Status producer_error(ArrowArrayStream* stream, const char* call, int rc) {
                          text ? text : "(the producer gave no message)");
 }
 
-// One array, released exactly once however import ends.
-struct OwnedArray : ArrowArray {
-  OwnedArray() : ArrowArray{} {}
-  OwnedArray(const OwnedArray&) = delete;
-  ~OwnedArray() {
-    if (release) release(this);
-  }
-};
-
 }  // namespace
 
-Result<std::unique_ptr<ArrowReader>> ArrowReader::open(ArrowArrayStream* stream) {
+Status RawArrowStream::open(ArrowArrayStream* stream) {
   if (!stream || !stream->release)
     return fail(GYR_E_INVALID_ARGUMENT, "data", "the Arrow stream is NULL or was consumed already");
   if (!stream->get_schema || !stream->get_next)
     return fail(GYR_E_INVALID_ARGUMENT, "data", "the Arrow stream has no get_schema or get_next");
-  std::unique_ptr<ArrowReader> reader(new ArrowReader);
-  reader->stream_ = stream;
-  if (int rc = stream->get_schema(stream, &reader->schema_)) {
-    reader->schema_ = {};  // a failed call hands nothing over
+  stream_ = stream;
+  if (int rc = stream->get_schema(stream, &schema_)) {
+    schema_ = {};  // a failed call hands nothing over
     return producer_error(stream, "get_schema", rc);
   }
-  if (!reader->schema_.release)
-    return callback_failed(0, "the Arrow stream's get_schema succeeded but gave a released schema");
-  GYR_ASSIGN(reader->fields_, import_fields(reader->schema_));
-  return reader;
+  if (!schema_.release) return callback_failed(0, "the Arrow stream's get_schema succeeded but gave a released schema");
+  return {};
 }
 
-ArrowReader::~ArrowReader() {
+RawArrowStream::~RawArrowStream() {
   if (schema_.release) schema_.release(&schema_);
 }
 
-Status ArrowReader::next(Batch* out, bool* end) {
+Status RawArrowStream::next(Array* out, bool* end) {
   if (!stream_) return fail(GYR_E_INVALID_STATE, "data", "the Arrow stream was accepted already");
-  OwnedArray array;
-  if (int rc = stream_->get_next(stream_, &array)) {
-    array.release = nullptr;
+  out->reset();
+  if (int rc = stream_->get_next(stream_, out)) {
+    out->release = nullptr;
     return producer_error(stream_, "get_next", rc);
   }
-  *end = !array.release;
-  return *end ? Status() : import_batch(schema_, array, out);
+  *end = !out->release;
+  return {};
 }
 
-void ArrowReader::accept() {
+void RawArrowStream::accept() {
   if (!stream_) return;
   if (stream_->release) stream_->release(stream_);
   stream_->release = nullptr;
   stream_ = nullptr;
+}
+
+Result<std::unique_ptr<ArrowReader>> ArrowReader::open(ArrowArrayStream* stream) {
+  std::unique_ptr<ArrowReader> reader(new ArrowReader);
+  GYR_TRY(reader->stream_.open(stream));
+  GYR_ASSIGN(reader->fields_, import_fields(reader->stream_.schema()));
+  return reader;
+}
+
+Status ArrowReader::next(Batch* out, bool* end) {
+  RawArrowStream::Array array;
+  GYR_TRY(stream_.next(&array, end));
+  return *end ? Status() : import_batch(stream_.schema(), array, out);
 }
 
 }  // namespace gyr

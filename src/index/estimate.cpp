@@ -19,6 +19,11 @@ namespace index {
 
 IndexMemory memory_of(const gyr_index_options& o, uint64_t slots) {
   const bool graph = o.kind == GYR_INDEX_GRAPH;
+  if (o.kind == GYR_INDEX_IVF) {
+    const auto lists = Lists::memory_of(slots, o.dim, o.lists, 1);
+    return {Vectors::bytes_of(slots, o.dim, o.stored, false), lists.codes, lists.rest,
+            Store::id_bytes_of(slots, o.dim)};
+  }
   return {Vectors::bytes_of(slots, o.dim, o.stored, graph), graph ? Codes::bytes_of(slots, o.dim) : 0,
           graph ? Graph::bytes_of(slots, o.degree * 2) : 0, Store::id_bytes_of(slots, o.dim)};
 }
@@ -26,9 +31,15 @@ IndexMemory memory_of(const gyr_index_options& o, uint64_t slots) {
 uint64_t working_memory(const gyr_index_options& o, uint64_t slots, uint32_t threads) {
   const bool graph = o.kind == GYR_INDEX_GRAPH, coded = o.stored == GYR_STORED_INT8 || o.stored == GYR_STORED_INT16;
   const uint64_t sorted_ids = slots * 8;  // of one call with all of them, before anything else
-  const uint64_t group = std::min<uint64_t>(slots, graph ? Graph::largest_group(o.degree * 2) : kBlock);
+  const uint64_t group = std::min<uint64_t>(slots, graph                     ? Graph::largest_group(o.degree * 2)
+                                                   : o.kind == GYR_INDEX_IVF ? Lists::group_limit(o.dim)
+                                                                             : kBlock);
   const uint64_t staged = group * (align_up(o.dim, 16) + 1) * 4;
   const uint64_t learning = graph || coded ? Codes::learning_memory(slots, o.dim, !graph) : 0;
+  if (o.kind == GYR_INDEX_IVF) {
+    const auto lists = Lists::memory_of(slots, o.dim, o.lists, threads);
+    return std::max(sorted_ids, staged + lists.group + std::max(learning, lists.training));
+  }
   if (!graph) return std::max(sorted_ids, staged + learning);
   if (!found_at_once(slots, 0)) {
     const uint64_t links = Graph::working_memory(slots, o.dim, o.degree * 2, o.build_effort, group, threads);

@@ -97,7 +97,8 @@ Status VectorIndex::save(ContainerWriter* file, std::string_view name) const {
     put_learnt(*store_.codes, &out);
   }
   if (store_.vectors.own_codes()) put_learnt(*store_.vectors.own_codes(), &out);
-  if (const uint64_t tuned = tuned_; graph_ && tuned) out.put(tuned);
+  if (lists_) lists_->save(&out);
+  if (const uint64_t tuned = tuned_; (graph_ || lists_) && tuned) out.put(tuned);
   return file->add(name, "IDX1", std::move(out.bytes()));
 }
 
@@ -124,14 +125,16 @@ Status VectorIndex::read(std::span<const uint8_t> bytes, const char* name) {
     if (rest.left() > 0 || store_.vectors.coded()) GYR_TRY(get_learnt(&rest, name, &*store_.codes));
   }
   if (Codes* own = store_.vectors.own_codes()) GYR_TRY(get_learnt(&rest, name, own));
-  if (graph_ && rest.left() > 0) {  // only where it was tuned
+  const auto read_tuned = [&]() -> Status {  // only where it was
+    if (rest.left() == 0 || options_.kind == GYR_INDEX_EXACT) return rest.finish();
     uint64_t tuned = 0;
     GYR_TRY(rest.get(&tuned));
     const uint64_t k = tuned >> 32, effort = uint32_t(tuned);
     if (k < 1 || k > kMostK || effort < k || effort > kMostEffort) return corrupt("the tuned effort is none");
     tuned_ = tuned;
-  }
-  GYR_TRY(rest.finish());
+    return rest.finish();
+  };
+  if (!lists_) GYR_TRY(read_tuned());
 
   store_.reserve(n);
   Array<float> scratch(store_.stride, 0, Aligned<float>(runtime_->memory()));
@@ -150,6 +153,11 @@ Status VectorIndex::read(std::span<const uint8_t> bytes, const char* name) {
     store_.publish(slot, ids[i]);
   }
   for (uint32_t slot : dead) store_.give_back(slot);
+  if (lists_) {
+    GYR_TRY(lists_->read(&rest, runtime_.get(), name));
+    options_.lists = lists_->wanted();
+    return read_tuned();
+  }
   if (!graph_) return {};
 
   if (links.size() != n * graph_->width) return corrupt("the number of links does not fit the slots");

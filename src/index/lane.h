@@ -3,6 +3,7 @@
 
 #include "exec/runtime.h"
 #include "index/index.h"
+#include "index/lists.h"
 #include "index/walk.h"
 
 namespace gyr::index {
@@ -19,7 +20,7 @@ struct Choice {
 };
 
 // How a query gets its answer.
-enum class Plan : uint8_t { kAnswered, kScanCodes, kWalk };
+enum class Plan : uint8_t { kAnswered, kReadLists, kScanCodes, kWalk };
 
 struct Lane {
   explicit Lane(std::pmr::memory_resource* m)
@@ -29,6 +30,7 @@ struct Lane {
         excluded(m),
         own(m),
         walk(m),
+        probe(m),
         best(m),
         found(m),
         top(m),
@@ -45,18 +47,20 @@ struct Lane {
   Allowed allowed{};               // the choice's, without what is excluded
   Plan plan = Plan::kAnswered;
   Walk walk;
+  Probe probe;
   bool restricted = false;  // some slots that are alive may not be returned
   uint64_t most = 0;        // walks: how many of the best are scored by their vectors
-  uint32_t kept = 0;        // scans of codes: the same
+  uint32_t kept = 0;        // scans of codes, and lists: the same
   uint64_t budget = 0;      // restricted: codes scored until a scan is the better way
   Best best;                // restricted walks: the best by codes that may be returned
-  TopK found;               // scans of codes: the same; ids are slots
+  TopK found;               // scans of codes, and lists: the same; ids are slots
   TopK top;
   Array<uint32_t> reranked;
   Array<Candidate> sieved;  // scratch
   Array<float> scores;
   Array<int32_t> dots;
   uint64_t number = 0, wanted = 0;
+  uint64_t hidden = 0;  // what it excludes of its choice
 };
 
 struct SearchScratch final : Index::Scratch {

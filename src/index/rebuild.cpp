@@ -9,27 +9,6 @@ namespace {
 
 constexpr uint64_t kAtOnce = 1024;  // vectors that a thread encodes, or that are written while readers wait
 
-// Slots that were taken for vectors and go back unless they are published.
-class Taken {
- public:
-  Taken(Store* store, Gate* gate, std::pmr::memory_resource* m, uint64_t n)
-      : store_(*store), gate_(*gate), slots_(Aligned<uint32_t>(m)) {
-    slots_.reserve(n);
-  }
-  ~Taken() {
-    if (slots_.empty()) return;
-    std::unique_lock exclusive(gate_);
-    for (uint32_t slot : slots_) store_.give_back(slot);
-  }
-  uint32_t take() { return slots_.emplace_back(store_.take_slot()); }
-  void keep() { slots_.clear(); }
-
- private:
-  Store& store_;
-  Gate& gate_;
-  Array<uint32_t> slots_;
-};
-
 }  // namespace
 
 Codes VectorIndex::code_anew(std::span<const uint32_t> slots, const RowReader& given) const {
@@ -46,15 +25,17 @@ Codes VectorIndex::code_anew(std::span<const uint32_t> slots, const RowReader& g
     codes.learn([&](uint64_t i, float* scratch) { return row_of(slots[i], scratch); }, slots.size());
   codes.reserve(store_.ids.capacity());
   codes.resize(store_.slots());
+  if (keep)  // also of vectors in slots that are not known yet
+    runtime_->parallel_for(div_up(store_.slots(), kAtOnce), [&](uint64_t part) {
+      for (uint64_t i = part * kAtOnce; i < std::min<uint64_t>((part + 1) * kAtOnce, store_.slots()); i++)
+        codes.copy(uint32_t(i), old);
+    });
   runtime_->parallel_for(div_up(slots.size(), kAtOnce), [&](uint64_t part) {
     CodeQuery work(runtime_->memory());
     Array<float> scratch(store_.stride, 0, Aligned<float>(runtime_->memory()));
     for (uint64_t i = part * kAtOnce; i < std::min<uint64_t>((part + 1) * kAtOnce, slots.size()); i++) {
       const float* row = given(slots[i], scratch.data());
-      if (!row && keep) {
-        codes.copy(slots[i], old);
-        continue;
-      }
+      if (!row && keep) continue;
       codes.write(slots[i], row ? row : store_.read(slots[i], scratch.data()), &work);
       if (keep) codes.settle(slots[i], &work);
     }
@@ -63,18 +44,15 @@ Codes VectorIndex::code_anew(std::span<const uint32_t> slots, const RowReader& g
 }
 
 Status VectorIndex::rebuild(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task) {
-  set_phase(task, "build", n);
   const auto memory = runtime_->memory();
   Array<uint32_t> at(n, 0, Aligned<uint32_t>(memory));   // the vectors' slots
-  Array<uint32_t> members{Aligned<uint32_t>(memory)};    // those alive, and the new ones
+  Array<uint32_t> members = alive_and(n);                // and the new ones
   Array<uint32_t> replaced{Aligned<uint32_t>(memory)};   // vectors that replace others
   Array<uint32_t> vector_of{Aligned<uint32_t>(memory)};  // [slots], of those, by slot
-  members.reserve(store_.count + n);
   replaced.reserve(n);
   staged_.resize(store_.stride);
-  Taken taken(&store_, &gate_, memory, n);
-  for (uint32_t slot = 0; slot < store_.slots(); slot++)
-    if (store_.is_alive(slot)) members.push_back(slot);
+  Taken taken(&store_, &gate_, memory);
+  taken.reserve(n);
   for (uint64_t begin = 0; begin < n; begin += kAtOnce) {
     std::unique_lock exclusive(gate_);
     for (uint64_t i = begin; i < std::min(begin + kAtOnce, n); i++) {
@@ -101,7 +79,7 @@ Status VectorIndex::rebuild(const int64_t* ids, const float* vectors, uint64_t n
   links.of.reserve(graph_->links.capacity());
   GYR_TRY(build_links(codes, members, store_.metric, graph_->width, graph_->seed, runtime_.get(), task, &links));
 
-  std::unique_lock exclusive(gate_);
+  std::unique_lock exclusive(gate_);  // let go before `taken` takes it
   for (uint32_t i : replaced) {
     store_.prepare(vectors + uint64_t(i) * store_.dim, staged_.data());
     store_.write_row(at[i], staged_.data());
@@ -110,13 +88,57 @@ Status VectorIndex::rebuild(const int64_t* ids, const float* vectors, uint64_t n
   if (store_.stored != GYR_STORED_FP32)
     for (uint32_t i : replaced) store_.write_code(at[i]);  // of what is kept now
   graph_->adopt(&links);
-  for (uint64_t i = 0; i < n; i++) {
-    if (store_.find(ids[i]) != kNone) continue;
-    store_.publish(at[i], ids[i]);
-    selections_->changed();
-  }
-  taken.keep();
+  publish_new(ids, at.data(), n);
   advance(task, n);
+  return {};
+}
+
+Array<uint32_t> VectorIndex::alive_and(uint64_t more) const {
+  Array<uint32_t> slots{Aligned<uint32_t>(runtime_->memory())};
+  slots.reserve(store_.count + more);
+  for (uint32_t slot = 0; slot < store_.slots(); slot++)
+    if (store_.is_alive(slot)) slots.push_back(slot);
+  return slots;
+}
+
+Status VectorIndex::link_at_once(std::span<const int64_t> ids, std::span<const uint32_t> at, gyr_task* task) {
+  Array<uint32_t> members = alive_and(at.size());
+  members.insert(members.end(), at.begin(), at.end());
+  Codes codes = code_anew(members, [](uint64_t, float*) { return nullptr; });
+  Links links(runtime_->memory());
+  links.of.reserve(graph_->links.capacity());
+  GYR_TRY(build_links(codes, members, store_.metric, graph_->width, graph_->seed, runtime_.get(), task, &links));
+  std::unique_lock exclusive(gate_);
+  std::swap(*store_.codes, codes);
+  graph_->adopt(&links);
+  publish_new(ids.data(), at.data(), at.size());
+  advance(task, at.size());
+  return {};
+}
+
+Status VectorIndex::link(std::span<const int64_t> ids, std::span<const uint32_t> at, gyr_task* task) {
+  if (found_at_once(at.size(), store_.count)) try {
+      return link_at_once(ids, at, task);
+    } catch (const BudgetExceeded&) {  // in groups that takes longer, and less memory
+    }
+  for (uint64_t done = 0; done < at.size();) {
+    GYR_TRY(check(task));
+    const uint64_t n = std::min<uint64_t>(at.size() - done, graph_->group_limit());
+    group_.assign(at.begin() + ptrdiff_t(done), at.begin() + ptrdiff_t(done + n));
+    graph_->prepare(n, runtime_->concurrency());
+    try {
+      learn_again();
+    } catch (const std::bad_alloc&) {  // the codes that are there do, too
+    }
+    {
+      std::unique_lock exclusive(gate_);
+      for (uint32_t slot : group_) store_.write_code(slot);
+      graph_->detach(group_);
+    }
+    link_group(ids.data() + done);
+    done += n;
+    advance(task, n);
+  }
   return {};
 }
 

@@ -1,4 +1,4 @@
-// How a query is answered: by the graph, or by a scan where that is cheaper or the graph falls short.
+// How a query is answered: by the graph or the lists, or by a scan where that is cheaper or the graph falls short.
 #include <algorithm>
 #include <exception>
 
@@ -18,13 +18,13 @@ constexpr uint64_t kAtOnce = 16;  // queries under one hold of the gate
 
 // How many of the best by codes are scored by their vectors: more when codes leave a part of the vectors out, and then
 // the more the better the answer is to be.
-uint64_t reranked(const Codes& codes, uint32_t k, uint64_t effort) {
-  return k + (codes.partial() ? std::max<uint64_t>(k, 10 + effort / 2) : std::max(k / 2, 10u));
+uint64_t reranked(bool partial, uint32_t k, uint64_t effort) {
+  return k + (partial ? std::max<uint64_t>(k, 10 + effort / 2) : std::max(k / 2, 10u));
 }
 // The same after a scan of codes, which costs so much that some more are nothing beside it, and to which no effort
 // would make a difference otherwise.
-uint64_t reranked_of_scan(const Codes& codes, uint32_t k, uint64_t effort) {
-  return std::max({reranked(codes, k, effort), k + std::max<uint64_t>(k, 30), effort});
+uint64_t reranked_of_scan(bool partial, uint32_t k, uint64_t effort) {
+  return std::max({reranked(partial, k, effort), k + std::max<uint64_t>(k, 30), effort});
 }
 
 }  // namespace
@@ -63,7 +63,7 @@ Status VectorIndex::begin(const Query& q, uint64_t number, Lane* lane, gyr_task*
   }
   const uint64_t eligible = lane->choice->eligible;
   lane->allowed = lane->choice->allowed;
-  uint64_t hidden = 0;
+  uint64_t& hidden = lane->hidden = 0;
   if (q.excluded_offsets && q.excluded_offsets[number] < q.excluded_offsets[number + 1]) {
     lane->excluded.reset(store_);
     for (int64_t i = q.excluded_offsets[number]; i < q.excluded_offsets[number + 1]; i++) {
@@ -78,7 +78,8 @@ Status VectorIndex::begin(const Query& q, uint64_t number, Lane* lane, gyr_task*
   const uint64_t effort = std::max<uint64_t>(q.k, q.effort ? q.effort : default_effort(q.k));
   // The pool grows with what it will hold in vain: slots that may not be returned.
   const uint64_t pool = effort * store_.slots() / eligible + hidden;
-  const uint64_t kept = graph_ ? reranked_of_scan(*store_.codes, q.k, effort) : 0;
+  if (lists_) return read_lists(q, effort, lane, task);
+  const uint64_t kept = graph_ ? reranked_of_scan(store_.codes->partial(), q.k, effort) : 0;
   if (!graph_ || q.exact || eligible <= 2 * kept || (!lane->restricted && eligible <= kScanPerCandidate * pool))
     return scan(store_, lane->kept_query, lane->allowed, lane->choice->few, &lane->top, task);
   store_.codes->prepare(lane->query.data(), &lane->walk.query);
@@ -88,10 +89,23 @@ Status VectorIndex::begin(const Query& q, uint64_t number, Lane* lane, gyr_task*
   return {};
 }
 
+Status VectorIndex::read_lists(const Query& q, uint64_t effort, Lane* lane, gyr_task* task) const {
+  const uint64_t eligible = lane->choice->eligible;
+  const uint64_t kept = lane->restricted ? reranked_of_scan(false, q.k, effort) : reranked(false, q.k, effort);
+  if (q.exact || eligible <= 2 * kept || eligible <= kScanPerCandidate * (effort * store_.count / eligible))
+    return scan(store_, lane->kept_query, lane->allowed, lane->choice->few, &lane->top, task);
+  lane->plan = Plan::kReadLists;
+  lane->found.reset(uint32_t(kept));
+  // What is left out for one query is near to it: as if its answers were asked for, too.
+  lists_->search(lane->query.data(), effort + lane->hidden, lane->allowed, !lane->restricted, lane->wanted,
+                 &lane->found, &lane->probe);
+  return {};
+}
+
 void VectorIndex::start(uint32_t k, uint64_t effort, uint64_t pool, Lane* lane) const {
   const uint64_t eligible = lane->choice->eligible;
   const bool l2 = store_.metric == GYR_METRIC_L2;
-  lane->most = reranked(*store_.codes, k, lane->restricted ? effort : pool);
+  lane->most = reranked(store_.codes->partial(), k, lane->restricted ? effort : pool);
   if (!lane->restricted)
     return graph_->start(l2, uint32_t(pool), uint32_t(lane->most * store_.slots() / eligible), &lane->walk);
   // What a filter leaves of a query's neighbourhood is more or less than its share of all: the walk goes on until it
@@ -122,7 +136,7 @@ void VectorIndex::sieve(const Codes& whole, Lane* lane) const {
 void VectorIndex::rerank(Lane* lane) const {
   lane->reranked.clear();
   const Walk& walk = lane->walk;
-  if (lane->plan == Plan::kScanCodes) {
+  if (lane->plan == Plan::kScanCodes || lane->plan == Plan::kReadLists) {
     lane->found.each([&](const Hit& hit) { lane->reranked.push_back(uint32_t(hit.id)); });
   } else if (lane->restricted) {
     const auto best = lane->best.all();
@@ -134,7 +148,7 @@ void VectorIndex::rerank(Lane* lane) const {
     }
   }
   lane->scores.resize(std::max<size_t>(lane->scores.size(), lane->reranked.size()));
-  if (store_.codes->partial() && store_.vectors.own_codes()) sieve(*store_.vectors.own_codes(), lane);
+  if (graph_ && store_.codes->partial() && store_.vectors.own_codes()) sieve(*store_.vectors.own_codes(), lane);
   store_.vectors.score_at(lane->kept_query, store_.l2(), lane->reranked.data(), lane->reranked.size(),
                           lane->scores.data());
   for (size_t i = 0; i < lane->reranked.size(); i++) lane->top.offer(lane->scores[i], store_.ids[lane->reranked[i]]);
@@ -144,6 +158,7 @@ void VectorIndex::finish(const Query& q, Lane* lane, SearchScratch* s, const Out
   if (lane->plan != Plan::kAnswered) {
     rerank(lane);
     s->rows += lane->reranked.size();
+    if (lane->plan == Plan::kReadLists) s->codes += lane->probe.scored;
   }
   lane->top.finish(out.ids + lane->number * q.k, out.scores + lane->number * q.k, out.counts + lane->number);
 }

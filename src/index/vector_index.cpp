@@ -45,13 +45,14 @@ Status complete_options(gyr_index_options* o) {
   if (o->seed == 0) o->seed = 0x67797266616c636f;
   if (o->metric < GYR_METRIC_IP || o->metric > GYR_METRIC_L2)
     return fail(GYR_E_INVALID_ARGUMENT, "index", "metric is %d; use one of GYR_METRIC_*", o->metric);
-  if (o->kind < GYR_INDEX_EXACT || o->kind > GYR_INDEX_GRAPH)
+  if (o->kind < GYR_INDEX_EXACT || o->kind > GYR_INDEX_IVF)
     return fail(GYR_E_INVALID_ARGUMENT, "index", "kind is %d; use one of GYR_INDEX_*", o->kind);
   if (o->stored < GYR_STORED_FP32 || o->stored > GYR_STORED_INT8)
     return fail(GYR_E_INVALID_ARGUMENT, "index", "stored is %d; use one of GYR_STORED_*", o->stored);
   GYR_TRY(range("dim", o->dim, 1, 65536));
   GYR_TRY(range("degree", o->degree, 4, 128));
   GYR_TRY(range("build_effort", o->build_effort, 8, 4096));
+  GYR_TRY(range("lists", o->lists, 0, Lists::kMost));
   return range("reserve", o->reserve, 0, kMaxSlots);
 }
 
@@ -63,11 +64,14 @@ VectorIndex::VectorIndex(std::shared_ptr<Runtime> runtime, const gyr_index_optio
       group_(Aligned<uint32_t>(runtime_->memory())) {
   if (options_.kind == GYR_INDEX_GRAPH)
     graph_.emplace(runtime_->memory(), store_, options_.degree * 2, options_.build_effort, options_.seed);
+  if (options_.kind == GYR_INDEX_IVF) lists_.emplace(runtime_->memory(), store_, options_.lists, options_.seed);
   store_.reserve(options_.reserve);
   if (graph_) graph_->reserve(options_.reserve);
+  if (lists_) lists_->reserve(options_.reserve);
 }
 
 Status VectorIndex::check_batch(const int64_t* ids, const float* vectors, uint64_t n) const {
+  if (n >= kMaxSlots) return fail(GYR_E_RESOURCE_EXHAUSTED, "index", "an index holds fewer than 2^31 vectors");
   Array<float> row(store_.stride, 0, Aligned<float>(runtime_->memory()));
   for (uint64_t i = 0; i < n; i++) {
     const float* given = vectors + i * store_.dim;
@@ -84,11 +88,13 @@ Status VectorIndex::check_batch(const int64_t* ids, const float* vectors, uint64
 }
 
 Status VectorIndex::upsert(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task) {
-  if (n >= kMaxSlots) return fail(GYR_E_RESOURCE_EXHAUSTED, "index", "an index holds fewer than 2^31 vectors");
   GYR_TRY(check_batch(ids, vectors, n));
   std::lock_guard writer(writer_);
-  uint64_t fresh = 0;
-  for (uint64_t i = 0; i < n; i++) fresh += store_.find(ids[i]) == kNone;
+  set_phase(task, graph_ && found_at_once(n, store_.count) ? "build" : "upsert", n);
+  return insert(ids, vectors, n, task);
+}
+
+Status VectorIndex::admit(uint64_t fresh, const float* vectors, uint64_t n) {
   fresh -= std::min<uint64_t>(fresh, store_.free_slots());
   if (store_.slots() + fresh >= kMaxSlots)
     return fail(GYR_E_RESOURCE_EXHAUSTED, "index", "an index holds fewer than 2^31 vectors");
@@ -98,6 +104,13 @@ Status VectorIndex::upsert(const int64_t* ids, const float* vectors, uint64_t n,
   } catch (const BudgetExceeded&) {
     return no_room(*runtime_, options_, store_.slots() + fresh, fresh);
   }
+  return {};
+}
+
+Status VectorIndex::insert(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task) {
+  uint64_t fresh = 0;
+  for (uint64_t i = 0; i < n; i++) fresh += store_.find(ids[i]) == kNone;
+  GYR_TRY(admit(fresh, vectors, n));
   if (graph_ && found_at_once(n, store_.count)) try {
       return rebuild(ids, vectors, n, task);
     } catch (const BudgetExceeded&) {  // inserting in groups takes longer, and less memory
@@ -105,16 +118,29 @@ Status VectorIndex::upsert(const int64_t* ids, const float* vectors, uint64_t n,
   try {
     make_ready(n);
   } catch (const BudgetExceeded&) {
+    fresh -= std::min<uint64_t>(fresh, store_.free_slots());
     return no_room(*runtime_, options_, store_.slots() + fresh, fresh);
   }
-  set_phase(task, "upsert", n);
   for (uint64_t done = 0; done < n;) {
     GYR_TRY(check(task));
-    uint32_t group = uint32_t(std::min<uint64_t>(n - done, graph_ ? graph_->group_limit() : knobs::capacity(256)));
+    uint32_t group = uint32_t(std::min<uint64_t>(n - done, group_limit()));
     insert_group(ids + done, vectors + done * store_.dim, group);
     done += group;
     advance(task, group);
   }
+  return lists_ ? renew_lists(false, task) : Status();
+}
+
+uint64_t VectorIndex::group_limit() const {
+  return graph_ ? graph_->group_limit() : knobs::capacity(lists_ ? Lists::group_limit(store_.dim) : kBlock);
+}
+
+// New lists where the old ones were made of other vectors; finished: there are not more to come soon.
+Status VectorIndex::renew_lists(bool finished, gyr_task* task) {
+  if (!lists_->outgrown(finished)) return {};
+  GYR_TRY(lists_->train(runtime_.get(), task));
+  std::unique_lock exclusive(gate_);
+  lists_->use();
   return {};
 }
 
@@ -124,6 +150,7 @@ void VectorIndex::make_room(uint64_t slots) {
     std::unique_lock exclusive(gate_);
     store_.reserve(total);
     if (graph_) graph_->reserve(total);
+    if (lists_) lists_->reserve(total);
   };
   const uint64_t had = store_.ids.capacity(), roomy = std::min<uint64_t>(had + had / 4 + 16, kMaxSlots);
   try {
@@ -135,7 +162,8 @@ void VectorIndex::make_room(uint64_t slots) {
 
 // All memory that inserting n vectors in groups takes besides.
 void VectorIndex::make_ready(uint64_t n) {
-  const uint64_t group = std::min<uint64_t>(n, knobs::capacity(graph_ ? Graph::largest_group(graph_->width) : kBlock));
+  const uint64_t group =
+      std::min<uint64_t>(n, graph_ ? knobs::capacity(Graph::largest_group(graph_->width)) : group_limit());
   staged_.reserve(group * store_.stride);
   group_.reserve(group);
   if (graph_ && group > 0) graph_->prepare(group, runtime_->concurrency());
@@ -156,11 +184,14 @@ void VectorIndex::take_first_centre(const float* vectors, uint64_t n) {
 }
 
 // When there are enough vectors for a better centre, or axes. May throw for want of memory, before it changes anything.
+void VectorIndex::learn_kept_again() {
+  if (!store_.vectors.outgrown(store_.slots())) return;
+  std::unique_lock exclusive(gate_);
+  store_.vectors.recentre(store_.slots());
+}
+
 void VectorIndex::learn_again() {
-  if (store_.vectors.outgrown(store_.slots())) {
-    std::unique_lock exclusive(gate_);
-    store_.vectors.recentre(store_.slots());
-  }
+  learn_kept_again();
   if (!graph_ || store_.vectors.share_codes() || !store_.codes->outgrown(store_.slots())) return;
   Array<uint32_t> all(store_.slots(), 0, Aligned<uint32_t>(runtime_->memory()));
   std::iota(all.begin(), all.end(), 0);
@@ -180,6 +211,7 @@ void VectorIndex::insert_group(const int64_t* ids, const float* vectors, uint32_
     learn_again();
   } catch (const std::bad_alloc&) {  // the codes that are there do, too
   }
+  if (lists_) return insert_listed(ids, n);
   {
     std::unique_lock exclusive(gate_);
     for (uint32_t i = 0; i < n; i++) {
@@ -189,14 +221,44 @@ void VectorIndex::insert_group(const int64_t* ids, const float* vectors, uint32_
     }
     if (graph_) graph_->detach(group_);
   }
+  link_group(ids);
+}
+
+void VectorIndex::link_group(const int64_t* ids) {
   if (graph_) graph_->compute(runtime_.get());
   std::unique_lock exclusive(gate_);
   if (graph_) graph_->apply();
-  for (uint32_t i = 0; i < n; i++) {
+  publish_new(ids, group_.data(), group_.size());
+}
+
+void VectorIndex::publish_new(const int64_t* ids, const uint32_t* at, uint64_t n) {
+  for (uint64_t i = 0; i < n; i++) {
     if (store_.find(ids[i]) != kNone) continue;
-    store_.publish(group_[i], ids[i]);
+    store_.publish(at[i], ids[i]);
     selections_->changed();
   }
+}
+
+// The staged rows of a group, whole between two searches.
+void VectorIndex::insert_listed(const int64_t* ids, uint32_t n) {
+  lists_->compute(runtime_.get(), staged_.data(), n);
+  std::unique_lock exclusive(gate_);
+  lists_->prepare(store_.slots() + n);
+  for (uint32_t i = 0; i < n; i++) {
+    const uint32_t old = store_.find(ids[i]), slot = old == kNone ? store_.take_slot() : old;
+    store_.write_row(slot, staged_.data() + uint64_t(i) * store_.stride);
+    lists_->add(i, slot);
+    group_[i] = slot;
+  }
+  publish_new(ids, group_.data(), n);
+}
+
+void Taken::clear() {
+  if (slots_.empty()) return;
+  std::unique_lock exclusive(gate_);
+  for (uint32_t slot : slots_)
+    if (!store_.is_alive(slot)) store_.give_back(slot);
+  slots_.clear();
 }
 
 Status VectorIndex::remove(const int64_t* ids, uint64_t n, uint64_t* removed) {
@@ -206,6 +268,7 @@ Status VectorIndex::remove(const int64_t* ids, uint64_t n, uint64_t* removed) {
   for (uint64_t i = 0; i < n; i++) {
     const uint32_t slot = store_.find(ids[i]);
     if (slot == kNone) continue;
+    if (lists_) lists_->remove(slot);
     store_.remove(ids[i]);
     selections_->forget(slot);
     selections_->changed();
@@ -242,8 +305,8 @@ void VectorIndex::fill_info(gyr_index_info* info) const {
   info->slots = store_.slots();
   info->stored = store_.stored;
   info->bytes_vectors = store_.vectors.bytes();
-  info->bytes_codes = store_.codes ? store_.codes->bytes() : 0;
-  info->bytes_links = graph_ ? graph_->bytes() : 0;
+  info->bytes_codes = graph_ ? store_.codes->bytes() : lists_ ? lists_->bytes_of_codes() : 0;
+  info->bytes_links = graph_ ? graph_->bytes() : lists_ ? lists_->bytes() : 0;
   info->bytes_ids = store_.id_bytes();
   info->bytes = info->bytes_vectors + info->bytes_codes + info->bytes_links + info->bytes_ids;
   info->capacity = store_.ids.capacity();

@@ -1,4 +1,4 @@
-// The one Index: a Store, with a Graph over it unless the kind is exact, behind a reader/writer lock.
+// The one Index: a Store, with a Graph or Lists over it unless the kind is exact, behind a reader/writer lock.
 #pragma once
 
 #include <atomic>
@@ -10,6 +10,7 @@
 #include "index/graph.h"
 #include "index/index.h"
 #include "index/lane.h"
+#include "index/lists.h"
 #include "index/selection.h"
 
 namespace gyr::index {
@@ -37,6 +38,25 @@ class Gate {
   std::atomic<int> waiting_{0};
 };
 
+// Slots that were taken for vectors and go back unless they are published by then. Of the writer.
+class Taken {
+ public:
+  Taken(Store* store, Gate* gate, std::pmr::memory_resource* m)
+      : store_(*store), gate_(*gate), slots_(Aligned<uint32_t>(m)) {}
+  ~Taken() { clear(); }
+  Taken(const Taken&) = delete;
+  Taken& operator=(const Taken&) = delete;
+  void reserve(uint64_t more) { slots_.reserve(slots_.size() + more); }
+  uint32_t take() { return slots_.emplace_back(store_.take_slot()); }
+  std::span<const uint32_t> slots() const { return slots_; }
+  void clear();
+
+ private:
+  Store& store_;
+  Gate& gate_;
+  Array<uint32_t> slots_;
+};
+
 constexpr uint32_t kMostK = 65536, kMostEffort = 1u << 20;  // of a search
 
 class VectorIndex final : public Index {
@@ -44,6 +64,7 @@ class VectorIndex final : public Index {
   VectorIndex(std::shared_ptr<Runtime> runtime, const gyr_index_options& options);  // checked, defaults filled in
 
   Status upsert(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task) override;
+  std::unique_ptr<Inflow> inflow(uint64_t expected) override;
   Status remove(const int64_t* ids, uint64_t n, uint64_t* removed) override;
   std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<SearchScratch>(runtime_); }
   Status search(const Query& query, Scratch* scratch, gyr_task* task, int64_t* out_ids, float* out_scores,
@@ -63,8 +84,22 @@ class VectorIndex final : public Index {
   void make_room(uint64_t slots);
   void make_ready(uint64_t n);
   void take_first_centre(const float* vectors, uint64_t n);
+  void learn_kept_again();
   void learn_again();
+  // Room for so many more, in which what `vectors` begin with sets the first centre.
+  Status admit(uint64_t fresh, const float* vectors, uint64_t n);
+  // upsert() of what was checked, by the writer.
+  Status insert(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task);
   void insert_group(const int64_t* ids, const float* vectors, uint32_t n);
+  void insert_listed(const int64_t* ids, uint32_t n);
+  Status renew_lists(bool finished, gyr_task* task);
+  uint64_t group_limit() const;
+  void link_group(const int64_t* ids);  // group_, whose rows and codes are written and whose links are forgotten
+  void publish_new(const int64_t* ids, const uint32_t* at, uint64_t n);
+  // The same for vectors that are in slots which nobody knows yet.
+  Status link(std::span<const int64_t> ids, std::span<const uint32_t> at, gyr_task* task);
+  Status link_at_once(std::span<const int64_t> ids, std::span<const uint32_t> at, gyr_task* task);
+  Array<uint32_t> alive_and(uint64_t more) const;  // slots, with room for more
   // Codes with a centre and axes of their own for these slots; those that are the vectors keep theirs. given(slot,
   // scratch [stride]): what the slot is to hold, null = what it holds.
   Codes code_anew(std::span<const uint32_t> slots, const RowReader& given) const;
@@ -83,6 +118,8 @@ class VectorIndex final : public Index {
   void choose_ids(std::span<const int64_t> ids, const Query& q, Choice* out) const;
   Status begin(const Query& q, uint64_t number, Lane* lane, gyr_task* task) const;
   friend class Examination;  // evaluate.cpp
+  friend class Staging;      // inflow.cpp
+  Status read_lists(const Query& q, uint64_t effort, Lane* lane, gyr_task* task) const;
   void start(uint32_t k, uint64_t effort, uint64_t pool, Lane* lane) const;
   bool walked_enough(const Lane& lane) const;
   void sieve(const Codes& whole, Lane* lane) const;
@@ -93,7 +130,7 @@ class VectorIndex final : public Index {
   void tell(const Query& q, SearchScratch* s) const;
   // What a search for k takes that names no effort.
   uint64_t default_effort(uint32_t k) const;
-  uint64_t code_bytes() const { return store_.codes ? store_.codes->bytes_each() : 0; }
+  uint64_t code_bytes() const { return graph_ ? store_.codes->bytes_each() : lists_ ? lists_->bytes_each() : 0; }
   Status search_many(const Query& q, gyr_task* task, const Out& out) const;
   std::unique_ptr<SearchScratch> borrow() const;
   void give_back(std::unique_ptr<SearchScratch> s) const;
@@ -105,6 +142,7 @@ class VectorIndex final : public Index {
   Store store_;
   const std::shared_ptr<Selections> selections_ = std::make_shared<Selections>();
   std::optional<Graph> graph_;
+  std::optional<Lists> lists_;
   Array<float> staged_;
   Array<uint32_t> group_;
   std::atomic<uint64_t> tuned_{0};  // k << 32 | effort; 0 = not yet

@@ -154,9 +154,9 @@ TEST_F(IndexApi, WrongArgumentsGiveStatuses) {
   EXPECT_EQ(gyr_index_create(runtime, &options, &out, &err), GYR_E_INVALID_ARGUMENT);
   EXPECT_EQ(bytes, 7u);
   options.stored = GYR_STORED_DEFAULT;
-  options.reserved = 1;
-  EXPECT_EQ(gyr_index_create(runtime, &options, &out, &err), GYR_E_OPTIONS_TOO_NEW);
-  options.reserved = 0;
+  options.lists = 65537;
+  EXPECT_EQ(gyr_index_create(runtime, &options, &out, &err), GYR_E_OUT_OF_RANGE);
+  options.lists = 0;
   options.struct_size = 1;
   EXPECT_EQ(gyr_index_create(runtime, &options, &out, &err), GYR_E_INVALID_ARGUMENT);
   EXPECT_EQ(out, nullptr);

@@ -30,6 +30,14 @@ class Source {
     c.buffers = {nullptr, c.floats.data(), nullptr};
     return *this;
   }
+  // Rows of two.
+  Source& pairs(const char* name, std::vector<float> v) {
+    Column& c = column(name, "+w:2", int64_t(v.size() / 2));
+    c.floats = std::move(v);
+    c.buffers = {nullptr};
+    c.n_buffers = 1;
+    return *this;
+  }
   Source& strings(const char* name, const std::vector<std::string>& v) {
     Column& c = column(name, "u", int64_t(v.size()));
     c.n_buffers = 3;
@@ -103,8 +111,9 @@ class Source {
 
   int give_schema(ArrowSchema* out) {
     for (auto& c : columns_) {
-      bool list = !c->offsets.empty() && c->format[0] == '+';
-      c->leaf_schema = {"l", "item", nullptr, 0, 0, nullptr, nullptr, child_released<ArrowSchema>, nullptr};
+      bool list = c->format[0] == '+';
+      c->leaf_schema = {c->floats.empty() ? "l" : "f", "item", nullptr, 0, 0, nullptr, nullptr,
+                        child_released<ArrowSchema>,   nullptr};
       c->schema = {c->format,    c->name.c_str(),
                    nullptr,      0,
                    list ? 1 : 0, list ? c->schema_children : nullptr,
@@ -122,9 +131,20 @@ class Source {
     at_++;
     for (auto& c : columns_) {
       bool list = c->format[0] == '+';
-      c->leaf_buffers[1] = c->ints.data();
-      c->leaf_array = {int64_t(c->ints.size()),    0,      0, 2, 0, c->leaf_buffers, nullptr, nullptr,
-                       child_released<ArrowArray>, nullptr};
+      if (c->floats.empty())
+        c->leaf_buffers[1] = c->ints.data();
+      else
+        c->leaf_buffers[1] = c->floats.data();
+      c->leaf_array = {int64_t(c->ints.size() + c->floats.size()),
+                       0,
+                       0,
+                       2,
+                       0,
+                       c->leaf_buffers,
+                       nullptr,
+                       nullptr,
+                       child_released<ArrowArray>,
+                       nullptr};
       c->array = {c->rows,
                   0,
                   0,

@@ -1,4 +1,7 @@
 // gyr/cache.h and gyr/index.h with every allocation failing once.
+#include <fstream>
+
+#include "tests/fault/source.h"
 #include "tests/fault/world.h"
 
 namespace gyr::test {
@@ -361,6 +364,56 @@ FAULT_SCENARIO(gyr_index_upsert) { upsert(f, GYR_INDEX_GRAPH); }
 FAULT_VARIANT(gyr_index_upsert, exact) { upsert(f, GYR_INDEX_EXACT); }
 FAULT_VARIANT(gyr_index_upsert, int16) { upsert(f, GYR_INDEX_GRAPH, GYR_STORED_INT16); }
 FAULT_VARIANT(gyr_index_upsert, exact_int8) { upsert(f, GYR_INDEX_EXACT, GYR_STORED_INT8); }
+FAULT_VARIANT(gyr_index_upsert, ivf) { upsert(f, GYR_INDEX_IVF); }
+
+void upsert_arrow(Fault& f, gyr_index_kind kind) {
+  IndexHandle index = index_of(f, kind, 5);
+  Line more(40, 3);
+  Source rows;
+  rows.ints("id", more.ids).pairs("vector", more.at);
+  f.call([&](gyr_error* err) {
+    ArrowArrayStream stream = rows.open();
+    return finish(gyr_index_upsert_arrow(index, &stream, "id", "vector", nullptr, err), &stream);
+  });
+  EXPECT_EQ(count_of(index), 43u);
+  expect_searchable(index, 40);
+}
+
+FAULT_SCENARIO(gyr_index_upsert_arrow) { upsert_arrow(f, GYR_INDEX_EXACT); }
+FAULT_VARIANT(gyr_index_upsert_arrow, ivf) { upsert_arrow(f, GYR_INDEX_IVF); }
+
+FAULT_SCENARIO(gyr_index_upsert_dlpack) {
+  IndexHandle index = index_of(f, GYR_INDEX_EXACT, 5);
+  Line more(40, 3);
+  const int64_t shape[] = {40, 2};
+  struct {  // DLTensor
+    void* data;
+    int32_t device_type, device_id, ndim;
+    uint8_t code, bits;
+    uint16_t lanes;
+    const int64_t *shape, *strides;
+    uint64_t byte_offset;
+  } tensor = {more.at.data(), 1, 0, 2, 2, 32, 1, shape, nullptr, 0};
+  f.call([&](gyr_error* err) { return gyr_index_upsert_dlpack(index, more.ids.data(), &tensor, 40, nullptr, err); });
+  EXPECT_EQ(count_of(index), 43u);
+  expect_searchable(index, 40);
+}
+
+FAULT_SCENARIO(gyr_index_upsert_file) {
+  IndexHandle index = index_of(f, GYR_INDEX_EXACT, 5);
+  Line more(40, 3);
+  const std::string path = World::of(f).path("line.fvecs");
+  {
+    std::ofstream file(path, std::ios::binary);
+    const int32_t dim = 2;
+    for (size_t i = 0; i < 40; i++)
+      file.write(reinterpret_cast<const char*>(&dim), 4).write(reinterpret_cast<const char*>(&more.at[2 * i]), 8);
+  }
+  f.call(
+      [&](gyr_error* err) { return gyr_index_upsert_file(index, path.c_str(), more.ids.data(), 40, 0, nullptr, err); });
+  EXPECT_EQ(count_of(index), 43u);
+  expect_searchable(index, 40);
+}
 
 void remove(Fault& f, gyr_index_kind kind) {
   IndexHandle index = index_of(f, kind, 20);
@@ -373,6 +426,7 @@ void remove(Fault& f, gyr_index_kind kind) {
 
 FAULT_SCENARIO(gyr_index_delete) { remove(f, GYR_INDEX_GRAPH); }
 FAULT_VARIANT(gyr_index_delete, exact) { remove(f, GYR_INDEX_EXACT); }
+FAULT_VARIANT(gyr_index_delete, ivf) { remove(f, GYR_INDEX_IVF); }
 
 void search(Fault& f, gyr_index_kind kind, bool filter) {
   IndexHandle index = index_of(f, kind, 30);
@@ -386,6 +440,7 @@ void search(Fault& f, gyr_index_kind kind, bool filter) {
 FAULT_SCENARIO(gyr_index_search) { search(f, GYR_INDEX_GRAPH, false); }
 FAULT_VARIANT(gyr_index_search, filtered) { search(f, GYR_INDEX_GRAPH, true); }
 FAULT_VARIANT(gyr_index_search, exact) { search(f, GYR_INDEX_EXACT, false); }
+FAULT_VARIANT(gyr_index_search, ivf) { search(f, GYR_INDEX_IVF, false); }
 
 // Of ids 1 to 30 twelve are on the list, and one that is none of them.
 IndexFilterHandle filter_of(const gyr_index* index) {
@@ -550,6 +605,7 @@ void open(Fault& f, gyr_index_kind kind, gyr_stored stored = GYR_STORED_DEFAULT)
 FAULT_SCENARIO(gyr_index_open) { open(f, GYR_INDEX_GRAPH); }
 FAULT_VARIANT(gyr_index_open, exact) { open(f, GYR_INDEX_EXACT); }
 FAULT_VARIANT(gyr_index_open, int16) { open(f, GYR_INDEX_GRAPH, GYR_STORED_INT16); }
+FAULT_VARIANT(gyr_index_open, ivf) { open(f, GYR_INDEX_IVF); }
 
 FAULT_SCENARIO(gyr_index_destroy) {
   IndexHandle index = index_of(f, GYR_INDEX_GRAPH, 20);

@@ -1,4 +1,5 @@
 /* Using everything that scenario_open made. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -296,6 +297,39 @@ static void use_index_filter(scenario* s) {
   EXPECT(quality[0].effort == 3);
 }
 
+/* Two vectors out of a stream, a tensor and a file. */
+static void fill_index(scenario* s, gyr_index* index) {
+  char path[512];
+  const int64_t ids[2] = {900, 901}, shape[2] = {2, kDim};
+  float vectors[2 * kDim];
+  for (int i = 0; i < 2 * kDim; i++) vectors[i] = (float)(i % 3) + 1;
+  const column columns[] = {{"id", 'l', ids, NULL}, {"vector", 'V', vectors, NULL}};
+  struct ArrowArrayStream stream = make_stream(columns, 2, 2, 0);
+  CALL(index_upsert_arrow(index, &stream, "id", "vector", s->h.task, &s->err));
+  drop_stream(&stream);
+  struct { /* DLTensor */
+    void* data;
+    int32_t device_type, device_id, ndim;
+    uint8_t code, bits;
+    uint16_t lanes;
+    const int64_t *shape, *strides;
+    uint64_t byte_offset;
+  } tensor = {vectors, 1, 0, 2, 2, 32, 1, shape, NULL, 0};
+  CALL(index_upsert_dlpack(index, ids, &tensor, 2, s->h.task, &s->err));
+  FILE* file = fopen(scenario_path(s, "vectors.fvecs", path), "wb");
+  const int32_t dim = kDim;
+  for (int row = 0; file && row < 2; row++) {
+    EXPECT(fwrite(&dim, sizeof dim, 1, file) == 1);
+    EXPECT(fwrite(vectors + row * kDim, sizeof *vectors, kDim, file) == kDim);
+  }
+  EXPECT(file && fclose(file) == 0);
+  CALL(index_upsert_file(index, path, ids, 2, 0, s->h.task, &s->err));
+  CALL(index_upsert_file(index, path, NULL, 0, 902, NULL, &s->err));
+  gyr_index_info info = {.struct_size = sizeof info};
+  CALL(index_get_info(index, &info, &s->err));
+  EXPECT(info.count == kItems + 4);
+}
+
 static void use_index(scenario* s) {
   char path[512];
   int64_t ids[2 * kK], slots[2], wanted[2] = {500, 7};
@@ -329,6 +363,7 @@ static void use_index(scenario* s) {
   gyr_index* opened = NULL;
   CALL(index_save(s->h.index, scenario_path(s, "index.gyr", path), &s->err));
   CALL(index_open(s->h.runtime, path, &opened, &s->err));
+  fill_index(s, opened);
   s->g->index_destroy(opened);
 }
 

@@ -91,6 +91,11 @@ static struct ArrowArray strings(const char* const* values, int64_t rows) {
 
 static struct ArrowArray column_array(const column* c, int64_t rows) {
   if (c->kind == 'u') return strings(c->values, rows);
+  if (c->kind == 'V') {
+    struct ArrowArray lists = array(rows, 1, 1);
+    *lists.children[0] = numbers(c->values, 4, rows * kStreamVector);
+    return lists;
+  }
   if (c->kind != 'L') return numbers(c->values, c->kind == 'f' ? 4 : 8, rows);
   struct ArrowArray a = array(rows, 2, 1);
   a.buffers[1] = copy(c->offsets, ((size_t)rows + 1) * 4);
@@ -107,8 +112,10 @@ static int get_schema(struct ArrowArrayStream* stream, struct ArrowSchema* out) 
                          : c->kind == 'f' ? "f"
                          : c->kind == 'g' ? "g"
                          : c->kind == 'u' ? "u"
+                         : c->kind == 'V' ? "+w:8"
                                           : "+l";
-    *out->children[i] = schema(format, c->name, c->kind == 'L');
+    *out->children[i] = schema(format, c->name, c->kind == 'L' || c->kind == 'V');
+    if (c->kind == 'V') *out->children[i]->children[0] = schema("f", "item", 0);
     if (c->kind == 'L') *out->children[i]->children[0] = schema("l", "item", 0);
   }
   return 0;
@@ -143,6 +150,7 @@ static void release_stream(struct ArrowArrayStream* stream) {
 /* The strings themselves are literals of the caller. */
 static size_t size_of(const column* c, int64_t rows) {
   if (c->kind == 'L') return (size_t)c->offsets[rows] * 8;
+  if (c->kind == 'V') return (size_t)rows * kStreamVector * 4;
   return (size_t)rows * (c->kind == 'f' ? 4 : 8);
 }
 

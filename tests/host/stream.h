@@ -4,9 +4,12 @@
 
 #include <gyr/data.h>
 
+enum { kStreamVector = 8 };
+
 typedef struct column {
   const char* name;
-  char kind;              /* 'l' int64, 'f' float32, 'g' float64, 'u' strings, 'L' lists of int64 */
+  char kind;              /* 'l' int64, 'f' float32, 'g' float64, 'u' strings, 'L' lists of int64,
+                             'V' vectors of kStreamVector float32 */
   const void* values;     /* const char *const * for strings */
   const int32_t* offsets; /* [rows+1], lists only */
 } column;

@@ -32,8 +32,9 @@ constexpr uint32_t kDim = 64, kQueries = 100, kK = 10;
 struct Case {
   gyr_metric metric;
   double spread;
+  gyr_index_kind kind = GYR_INDEX_GRAPH;
 };
-class GraphTest : public testing::TestWithParam<Case> {};
+class RecallTest : public testing::TestWithParam<Case> {};
 
 std::vector<int64_t> numbers(uint64_t n, int64_t first = 0) {
   std::vector<int64_t> ids(n);
@@ -41,9 +42,9 @@ std::vector<int64_t> numbers(uint64_t n, int64_t first = 0) {
   return ids;
 }
 
-TEST_P(GraphTest, RecallAtDefaultsWithFiltersAndChurn) {
-  auto [metric, spread] = GetParam();
-  auto index = make_index(make_runtime(2), kDim, metric, GYR_INDEX_GRAPH);
+TEST_P(RecallTest, RecallAtDefaultsWithFiltersAndChurn) {
+  auto [metric, spread, kind] = GetParam();
+  auto index = make_index(make_runtime(2), kDim, metric, kind);
   auto data = mixture(kN, kDim, 1, spread);
   auto ids = numbers(kN);
   ASSERT_TRUE(index->upsert(ids.data(), data.data(), kN, nullptr).ok());
@@ -82,17 +83,26 @@ TEST_P(GraphTest, RecallAtDefaultsWithFiltersAndChurn) {
   EXPECT_EQ(info.slots, kN);
   EXPECT_GE(measure(nullptr), 0.95) << "after reuse";
 }
-INSTANTIATE_TEST_SUITE_P(All, GraphTest,
+INSTANTIATE_TEST_SUITE_P(OfGraph, RecallTest,
                          testing::Values(Case{GYR_METRIC_L2, 0}, Case{GYR_METRIC_IP, 0}, Case{GYR_METRIC_IP, 0.7},
                                          Case{GYR_METRIC_COSINE, 0.3}));
+INSTANTIATE_TEST_SUITE_P(OfLists, RecallTest,
+                         testing::Values(Case{GYR_METRIC_L2, 0, GYR_INDEX_IVF}, Case{GYR_METRIC_IP, 0, GYR_INDEX_IVF},
+                                         Case{GYR_METRIC_IP, 0.7, GYR_INDEX_IVF},
+                                         Case{GYR_METRIC_COSINE, 0.3, GYR_INDEX_IVF}));
 
-TEST(Graph, SameInputSameGraphForAnyThreadsAndThroughAFile) {
+// What graphs and lists have in common.
+class Approximate : public testing::TestWithParam<gyr_index_kind> {};
+INSTANTIATE_TEST_SUITE_P(Graph, Approximate, testing::Values(GYR_INDEX_GRAPH));
+INSTANTIATE_TEST_SUITE_P(Lists, Approximate, testing::Values(GYR_INDEX_IVF));
+
+TEST_P(Approximate, SameInputSameIndexForAnyThreadsAndThroughAFile) {
   std::vector<uint8_t> first;
   auto data = mixture(3000, 16, 1);
   auto ids = numbers(3000);
   for (uint32_t threads : {1u, 2u}) {
     auto runtime = make_runtime(threads);
-    auto index = make_index(runtime, 16, GYR_METRIC_IP, GYR_INDEX_GRAPH);
+    auto index = make_index(runtime, 16, GYR_METRIC_IP, GetParam());
     ASSERT_TRUE(index->upsert(ids.data(), data.data(), 3000, nullptr).ok());
     ASSERT_TRUE(index->remove(ids.data() + 5, 300, nullptr).ok());
     ASSERT_TRUE(index->upsert(ids.data(), data.data() + 160, 100, nullptr).ok());
@@ -115,9 +125,9 @@ TEST(Graph, SameInputSameGraphForAnyThreadsAndThroughAFile) {
 }
 
 // Also those of the last call and the last group: a small effort must find each vector as its own nearest.
-TEST(Graph, EveryVectorFindsItself) {
+TEST_P(Approximate, EveryVectorFindsItself) {
   const uint64_t n = 8000;
-  auto index = make_index(make_runtime(2), 16, GYR_METRIC_L2, GYR_INDEX_GRAPH);
+  auto index = make_index(make_runtime(2), 16, GYR_METRIC_L2, GetParam());
   auto data = gaussian(n, 16, 1);
   auto ids = numbers(n);
   ASSERT_TRUE(index->upsert(ids.data(), data.data(), n - 100, nullptr).ok());
@@ -133,10 +143,10 @@ TEST(Graph, EveryVectorFindsItself) {
 }
 
 // Flips bytes inside the section under a right checksum: loading may succeed or say CORRUPT, never crash.
-TEST(Graph, DamagedSectionsAreRefusedOrHarmless) {
+TEST_P(Approximate, DamagedSectionsAreRefusedOrHarmless) {
   auto runtime = make_runtime(1);
   for (gyr_metric metric : {GYR_METRIC_L2, GYR_METRIC_COSINE}) {
-    auto index = make_index(runtime, 4, metric, GYR_INDEX_GRAPH);
+    auto index = make_index(runtime, 4, metric, GetParam());
     auto data = gaussian(100, 4, 1);
     auto ids = numbers(100);
     ASSERT_TRUE(index->upsert(ids.data(), data.data(), 100, nullptr).ok());
@@ -172,10 +182,10 @@ TEST(Graph, DamagedSectionsAreRefusedOrHarmless) {
   }
 }
 
-TEST(Graph, RandomOperationsAgreeWithAModel) {
+TEST_P(Approximate, RandomOperationsAgreeWithAModel) {
   const uint32_t dim = 5;
   for (gyr_metric metric : {GYR_METRIC_IP, GYR_METRIC_COSINE, GYR_METRIC_L2}) {
-    auto index = make_index(make_runtime(2), dim, metric, GYR_INDEX_GRAPH);
+    auto index = make_index(make_runtime(2), dim, metric, GetParam());
     auto scratch = index->make_scratch();
     Model model;
     Random random(uint64_t(metric) + 10);
@@ -210,9 +220,9 @@ TEST(Graph, RandomOperationsAgreeWithAModel) {
   }
 }
 
-TEST(Graph, SearchWithScratchAllocatesNothing) {
+TEST_P(Approximate, SearchWithScratchAllocatesNothing) {
   auto runtime = make_runtime(1);
-  auto index = make_index(runtime, 16, GYR_METRIC_IP, GYR_INDEX_GRAPH);
+  auto index = make_index(runtime, 16, GYR_METRIC_IP, GetParam());
   auto data = mixture(5000, 16, 1);
   auto ids = numbers(5000);
   ASSERT_TRUE(index->upsert(ids.data(), data.data(), 5000, nullptr).ok());
@@ -243,9 +253,9 @@ TEST(Graph, SearchWithScratchAllocatesNothing) {
   EXPECT_TRUE(ok);
 }
 
-TEST(Graph, ABudgetTooSmallLeavesTheIndexAsItWas) {
+TEST_P(Approximate, ABudgetTooSmallLeavesTheIndexAsItWas) {
   auto runtime = make_runtime(1, 3 << 20);
-  auto index = make_index(runtime, 32, GYR_METRIC_L2, GYR_INDEX_GRAPH);
+  auto index = make_index(runtime, 32, GYR_METRIC_L2, GetParam());
   auto data = gaussian(20000, 32, 1);
   auto ids = numbers(20000);
   ASSERT_TRUE(index->upsert(ids.data(), data.data(), 1000, nullptr).ok());
@@ -258,9 +268,9 @@ TEST(Graph, ABudgetTooSmallLeavesTheIndexAsItWas) {
   EXPECT_EQ(search(*index, {data.data(), 1, 10}).counts[0], 10u);
 }
 
-TEST(Graph, SearchesBesideWriters) {
+TEST_P(Approximate, SearchesBesideWriters) {
   const uint32_t dim = 16;
-  auto index = make_index(make_runtime(2), dim, GYR_METRIC_L2, GYR_INDEX_GRAPH);
+  auto index = make_index(make_runtime(2), dim, GYR_METRIC_L2, GetParam());
   auto data = mixture(4000, dim, 1);
   auto ids = numbers(4000);
   ASSERT_TRUE(index->upsert(ids.data(), data.data(), 2500, nullptr).ok());

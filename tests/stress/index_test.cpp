@@ -258,8 +258,8 @@ TEST_P(IndexStress, DeletedStaysAwayAndPresentIsFound) {
   hammer.run();
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, IndexStress, ::testing::Values(GYR_INDEX_EXACT, GYR_INDEX_GRAPH),
-                         [](const auto& p) { return p.param == GYR_INDEX_EXACT ? "exact" : "graph"; });
+INSTANTIATE_TEST_SUITE_P(Kinds, IndexStress, ::testing::Values(GYR_INDEX_EXACT, GYR_INDEX_GRAPH, GYR_INDEX_IVF),
+                         [](const auto& p) { return p.param == GYR_INDEX_EXACT ? "exact" : p.param == GYR_INDEX_GRAPH ? "graph" : "ivf"; });
 
 }  // namespace
 }  // namespace gyr::stress

@@ -27,7 +27,7 @@ def data():
 
 
 @pytest.mark.parametrize("metric", ["ip", "cosine", "l2"])
-@pytest.mark.parametrize("kind", ["exact", "graph"])
+@pytest.mark.parametrize("kind", ["exact", "graph", "ivf"])
 def test_exact_search(metric, kind, data, runtime):
     ids, vectors, queries = data
     index = gyr.Index(24, metric=metric, kind=kind, runtime=runtime)
@@ -48,7 +48,7 @@ def test_graph_recall(data, runtime):
     assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found, want)]) > 0.9
 
 
-@pytest.mark.parametrize("kind", ["exact", "graph"])
+@pytest.mark.parametrize("kind", ["exact", "graph", "ivf"])
 def test_filters_and_deletes(kind, data, runtime):
     ids, vectors, queries = data
     index = gyr.Index(24, kind=kind, runtime=runtime)
@@ -236,3 +236,162 @@ def test_evaluate_and_tune(runtime, tmp_path):
     before = index.info()["codes_touched"]
     index.search(queries, 10)
     assert index.info()["codes_touched"] > before and index.info()["code_bytes"] == 64 + 12
+
+
+KINDS = ["exact", "graph", "ivf"]
+
+
+def same(index, ids, vectors):
+    """The index holds exactly these."""
+    assert len(index) == len(ids)
+    dim = vectors.shape[1]
+    other = gyr.Index(dim, metric="l2", kind="exact")
+    other.upsert(ids, vectors.astype(np.float32))
+    queries = np.random.default_rng(3).normal(size=(20, dim)).astype(np.float32)
+    for got, want in zip(index.search(queries, 7, exact=True), other.search(queries, 7)):
+        np.testing.assert_array_equal(got, want)
+
+
+def arrow(ids, vectors, width=None, type=pa.float32()):
+    flat = pa.array(vectors.reshape(-1), type)
+    return pa.table({"vector": pa.FixedSizeListArray.from_arrays(flat, width or vectors.shape[1]), "id": ids})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_arrow_streams(kind, dtype, data, runtime):
+    ids, vectors, _ = data
+    vectors = vectors.astype(dtype)
+    table = arrow(ids, vectors, type=pa.from_numpy_dtype(dtype))
+    index = gyr.Index(24, metric="l2", kind=kind, runtime=runtime)
+    index.upsert_arrow(table.slice(100))  # offsets
+    index.upsert_arrow(pa.Table.from_batches(table.slice(0, 150).to_batches(max_chunksize=7)))
+    same(index, ids, vectors)
+    # An id that comes again replaces what came before, within a chunk, too.
+    twice = pa.concat_tables([arrow(ids[:10], vectors[10:20], type=pa.from_numpy_dtype(dtype)), table])
+    index.upsert_arrow(twice)
+    same(index, ids, vectors)
+
+
+def test_arrow_streams_of_many_chunks(runtime):
+    random = np.random.default_rng(4)
+    vectors = random.normal(size=(150_000, 4)).astype(np.float32)
+    ids = np.arange(len(vectors)) * 3
+    index = gyr.Index(4, metric="l2", kind="ivf", runtime=runtime)
+    with gyr.Task() as task:
+        index.upsert_arrow(arrow(ids, vectors), task=task)
+        assert task.progress().done == 150_000
+    same(index, ids, vectors)
+    found, _ = index.search(vectors[::1500], 1)
+    assert (found[:, 0] == ids[::1500]).mean() > 0.95
+
+
+def test_arrow_mistakes(data, runtime):
+    ids, vectors, _ = data
+    index = gyr.Index(24, runtime=runtime)
+
+    def refused(match, table, **columns):
+        with pytest.raises(gyr.Error, match=match) as caught:
+            index.upsert_arrow(table, **columns)
+        assert caught.value.status == "GYR_E_INVALID_ARGUMENT"
+
+    good = arrow(ids, vectors)
+    refused('no column "nothing"', good, id_column="nothing")
+    refused('"id": it is not of type fixed', good, vector_column="id")
+    refused('"vector": it is not of type int64', good, id_column="vector")
+    refused("12 values; expected 24", arrow(np.arange(1200), vectors, 12))
+    refused("neither of float32 nor", arrow(ids, vectors.astype(np.float64), type=pa.float64()))
+    lists = [None if i == 555 else list(v) for i, v in enumerate(vectors)]
+    refused('"vector": row 555 is null', pa.table({"id": ids, "vector": pa.array(lists, pa.list_(pa.float32(), 24))}))
+    lists = [[None] * 24 if i == 5 else list(v) for i, v in enumerate(vectors)]
+    refused('"vector": row 5 is null', pa.table({"id": ids, "vector": pa.array(lists, pa.list_(pa.float32(), 24))}))
+    some = pa.array([None if i == 17 else int(x) for i, x in enumerate(ids)], pa.int64())
+    refused('"id": row 17 is null', good.set_column(1, "id", some))
+    bad = vectors.copy()
+    bad[321, 7] = np.nan
+    refused("row 321, value 7 is not finite", arrow(ids, bad))
+    assert len(index) == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8", "uint8"])
+def test_tensors(dtype, data, runtime):
+    ids, vectors, _ = data
+    values = (vectors * 20 + (128 if dtype == "uint8" else 0)).astype(dtype)
+    index = gyr.Index(24, metric="l2", kind="ivf", runtime=runtime)
+    index.upsert_tensor(ids, values)
+    same(index, ids, values)
+    wide = np.ascontiguousarray(np.hstack([values, values]))
+    index.upsert_tensor(ids, wide[:, 24:])  # rows apart
+    same(index, ids, values)
+    for tensor, match in ((wide, "shape"), (np.asfortranarray(values), "row-major"), (values[::-1], "run backwards"),
+                          (values.astype(np.int32), "32 bits"), (values[0], "no matrix")):
+        with pytest.raises(gyr.Error, match=match):
+            index.upsert_tensor(ids, tensor)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8", "uint8"])
+def test_npy_files(dtype, data, runtime, tmp_path):
+    ids, vectors, _ = data
+    values = (vectors * 20 + (128 if dtype == "uint8" else 0)).astype(dtype)
+    path = tmp_path / "v.npy"
+    np.save(path, values)
+    index = gyr.Index(24, metric="l2", runtime=runtime)
+    index.upsert_file(path, ids)
+    same(index, ids, values)
+    index = gyr.Index(24, metric="l2", kind="ivf", runtime=runtime)
+    index.upsert_file(path, first_id=1000)
+    same(index, np.arange(1000, 1600), values)
+
+
+def test_vecs_files(data, runtime, tmp_path):
+    ids, vectors, _ = data
+    dims = np.full((600, 1), 24, np.int32)
+    (tmp_path / "a.fvecs").write_bytes(np.hstack([dims.view(np.float32), vectors]).tobytes())
+    index = gyr.Index(24, metric="l2", runtime=runtime)
+    index.upsert_file(tmp_path / "a.fvecs")
+    same(index, np.arange(600), vectors)
+    whole = (vectors * 20 + 128).astype(np.uint8)
+    (tmp_path / "a.bvecs").write_bytes(np.hstack([dims.view(np.uint8), whole]).tobytes())
+    index = gyr.Index(24, metric="l2", runtime=runtime)
+    index.upsert_file(tmp_path / "a.bvecs", ids)
+    same(index, ids, whole)
+
+
+def test_file_mistakes(data, runtime, tmp_path):
+    _, vectors, _ = data
+    index = gyr.Index(24, runtime=runtime)
+
+    def refused(code, match, path, *args, **more):
+        with pytest.raises(gyr.Error, match=match) as caught:
+            index.upsert_file(path, *args, **more)
+        assert caught.value.status == "GYR_E_" + code
+
+    path = tmp_path / "v.npy"
+    refused("NOT_FOUND", "does not exist", path)
+    for values, match in ((np.asfortranarray(vectors), "Fortran"), (vectors[0], "matrix"), (vectors[:, :9], "9 values"),
+                          (vectors.astype(">f4"), ">f4"), (vectors.astype(np.float64), "<f8")):
+        np.save(path, values)
+        refused("INVALID_ARGUMENT", match, path)
+    np.save(path, vectors)
+    refused("INVALID_ARGUMENT", "600 rows, but there are 3 ids", path, [1, 2, 3])
+    refused("OUT_OF_RANGE", "first_id", path, first_id=2**63 - 599)
+    good = path.read_bytes()
+    for damaged, match in ((good[:-1], "promises 600 rows"), (good + b"x", "promises 600 rows"), (good[:60], "header"),
+                           (good[:4], "begin"), (good.replace(b"(600,", b"(900,"), "promises 900 rows"),
+                           (good.replace(b"shape", b"shaqe"), "header"), (b"", "begin")):
+        path.write_bytes(damaged)
+        refused("CORRUPT", match, path)
+    path = tmp_path / "v.bin"
+    path.write_bytes(good)
+    refused("INVALID_ARGUMENT", "ends in none", path)
+    rows = np.hstack([np.full((600, 1), 24, np.int32).view(np.float32), vectors])
+    path = tmp_path / "v.fvecs"
+    path.write_bytes(rows.tobytes()[:-5])
+    refused("CORRUPT", "95 bytes into row 599", path)
+    rows[400, 0] = np.int32(7).view(np.float32)
+    path.write_bytes(rows.tobytes())
+    refused("CORRUPT", "row 400, at byte 40000, has 7 values", path)
+    rows[0, 0] = np.int32(7).view(np.float32)
+    path.write_bytes(rows.tobytes())
+    refused("INVALID_ARGUMENT", "7 values; expected 24", path)
+    assert len(index) == 0

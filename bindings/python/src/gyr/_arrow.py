@@ -42,6 +42,11 @@ class Stream:
         self.argument.capsule = capsule  # lives as long as the argument, also when the Stream is a temporary
 
 
+def dltensor(capsule: Any) -> int:
+    """Address of the DLTensor that a capsule of __dlpack__() begins with; the capsule keeps it."""
+    return _get_pointer(capsule, b"dltensor")
+
+
 def table(data: Any) -> pa.Table:
     """All of the data in memory, so that it can be counted and read twice."""
     source = producer(data)

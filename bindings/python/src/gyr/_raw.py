@@ -87,6 +87,7 @@ GYR_METRIC_L2 = 3
 GYR_INDEX_DEFAULT = 0
 GYR_INDEX_EXACT = 1
 GYR_INDEX_GRAPH = 2
+GYR_INDEX_IVF = 3
 
 # gyr_stored
 GYR_STORED_DEFAULT = 0
@@ -498,7 +499,7 @@ gyr_index_options._fields_ = [
     ("seed", c_uint64),
     ("reserve", c_uint64),
     ("stored", c_int32),
-    ("reserved", c_uint32),
+    ("lists", c_uint32),
 ]
 gyr_index_filter_options._fields_ = [
     ("struct_size", c_uint32),
@@ -762,6 +763,9 @@ FUNCTIONS = {
     "gyr_index_slots": (c_int32, [c_void_p, c_void_p, c_uint64, c_void_p, POINTER(gyr_error)], "index ids n slots err"),
     "gyr_index_tune": (c_int32, [c_void_p, POINTER(gyr_evaluate_args), c_double, c_uint32, POINTER(gyr_search_quality), c_void_p, POINTER(gyr_error)], "index args recall keep out task err"),
     "gyr_index_upsert": (c_int32, [c_void_p, c_void_p, c_void_p, c_uint64, c_void_p, POINTER(gyr_error)], "index ids vectors n task err"),
+    "gyr_index_upsert_arrow": (c_int32, [c_void_p, POINTER(ArrowArrayStream), c_char_p, c_char_p, c_void_p, POINTER(gyr_error)], "index stream id_column vector_column task err"),
+    "gyr_index_upsert_dlpack": (c_int32, [c_void_p, c_void_p, c_void_p, c_uint64, c_void_p, POINTER(gyr_error)], "index ids tensor n task err"),
+    "gyr_index_upsert_file": (c_int32, [c_void_p, c_char_p, c_void_p, c_uint64, c_int64, c_void_p, POINTER(gyr_error)], "index path ids n first_id task err"),
     "gyr_metrics_binary": (c_int32, [c_void_p, c_void_p, c_uint64, c_void_p, c_void_p, POINTER(gyr_error)], "scores labels n auc logloss err"),
     "gyr_metrics_bootstrap": (c_int32, [c_void_p, c_uint64, c_uint32, c_double, c_uint64, c_void_p, c_void_p, POINTER(gyr_error)], "values n resamples confidence seed low high err"),
     "gyr_metrics_ranking": (c_int32, [POINTER(gyr_ranking_args), POINTER(gyr_ranking_metrics), c_void_p, c_void_p, POINTER(gyr_error)], "args out per_list_ndcg per_list_recall err"),

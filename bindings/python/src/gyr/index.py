@@ -7,38 +7,42 @@ from typing import Any
 
 import numpy as np
 
+from ._arrow import Stream, dltensor
 from ._lib import Handle, address, call, lib, make, path_bytes, raw, struct
 from ._values import Time, microseconds, numbers, ragged, strings
 from .runtime import Runtime, Task, as_dict, runtime_handle, task_handle
 from .table import Table
 
 METRICS = {"ip": raw.GYR_METRIC_IP, "cosine": raw.GYR_METRIC_COSINE, "l2": raw.GYR_METRIC_L2}
-KINDS = {"exact": raw.GYR_INDEX_EXACT, "graph": raw.GYR_INDEX_GRAPH}
+KINDS = {"exact": raw.GYR_INDEX_EXACT, "graph": raw.GYR_INDEX_GRAPH, "ivf": raw.GYR_INDEX_IVF}
 STORED = {"fp32": raw.GYR_STORED_FP32, "fp16": raw.GYR_STORED_FP16, "bf16": raw.GYR_STORED_BF16,
           "int16": raw.GYR_STORED_INT16, "int8": raw.GYR_STORED_INT8}
 
 
-def _options(dim: int, metric: str, kind: str, degree: int, build_effort: int, seed: int, reserve: int, stored: str):
+def _options(dim: int, metric: str, kind: str, degree: int, build_effort: int, seed: int, reserve: int, stored: str,
+             lists: int):
     return struct(raw.gyr_index_options, dim=dim, metric=METRICS[metric], kind=KINDS[kind], degree=degree,
-                  build_effort=build_effort, seed=seed, reserve=reserve, stored=STORED[stored])
+                  build_effort=build_effort, seed=seed, reserve=reserve, stored=STORED[stored], lists=lists)
 
 
 class Index(Handle):
-    """metric: "ip", "cosine" or "l2" (score = minus squared distance). kind: "graph" or "exact". stored: the precision
+    """metric: "ip", "cosine" or "l2" (score = minus squared distance). kind: "graph", "ivf" or "exact". stored: the precision
     of the vectors, "fp32", "fp16", "bf16", "int16" or "int8"; docs/index.md has what each costs."""
 
     _destroy = "gyr_index_destroy"
 
     def __init__(self, dim: int, metric: str = "ip", kind: str = "graph", degree: int = 0, build_effort: int = 0,
-                 seed: int = 0, reserve: int = 0, stored: str = "fp32", runtime: Runtime | None = None):
-        options = _options(dim, metric, kind, degree, build_effort, seed, reserve, stored)
+                 seed: int = 0, reserve: int = 0, stored: str = "fp32", lists: int = 0,
+                 runtime: Runtime | None = None):
+        options = _options(dim, metric, kind, degree, build_effort, seed, reserve, stored, lists)
         self._own(make(lib.gyr_index_create, runtime_handle(runtime), ctypes.byref(options)))
 
     @staticmethod
     def estimate(n: int, dim: int, metric: str = "ip", kind: str = "graph", degree: int = 0, build_effort: int = 0,
-                 reserve: int = 0, stored: str = "fp32", threads: int = 1) -> tuple[int, int]:
+                 reserve: int = 0, stored: str = "fp32", lists: int = 0,
+                 threads: int = 1) -> tuple[int, int]:
         """(bytes that n vectors will take, highest memory while they are inserted)."""
-        options = _options(dim, metric, kind, degree, build_effort, 0, reserve, stored)
+        options = _options(dim, metric, kind, degree, build_effort, 0, reserve, stored, lists)
         used, peak = ctypes.c_uint64(), ctypes.c_uint64()
         call(lib.gyr_index_estimate, ctypes.byref(options), n, threads, ctypes.byref(used), ctypes.byref(peak))
         return used.value, peak.value
@@ -73,6 +77,27 @@ class Index(Handle):
         labels = numbers(ids, np.int64)
         data = self._vectors(vectors, len(labels))
         call(lib.gyr_index_upsert, self._handle, address(labels), address(data), len(labels), task_handle(task))
+
+    def upsert_arrow(self, data: Any, id_column: str = "id", vector_column: str = "vector",
+                     task: Task | None = None) -> None:
+        """From anything tabular, a chunk at a time: an int64 column and one of fixed-size lists of float32 or
+        float16. An id that comes again replaces what came before."""
+        call(lib.gyr_index_upsert_arrow, self._handle, Stream(data).argument, id_column.encode(),
+             vector_column.encode(), task_handle(task))
+
+    def upsert_tensor(self, ids: Any, tensor: Any, task: Task | None = None) -> None:
+        """From anything with __dlpack__ in CPU memory: float32, float16, bfloat16, int8 or uint8, [n, dim]."""
+        labels, capsule = numbers(ids, np.int64), tensor.__dlpack__()
+        call(lib.gyr_index_upsert_dlpack, self._handle, address(labels), dltensor(capsule), len(labels),
+             task_handle(task))
+
+    def upsert_file(self, path: str | os.PathLike[str], ids: Any = None, first_id: int = 0,
+                    task: Task | None = None) -> None:
+        """From a .npy, .fvecs or .bvecs file; without ids its rows are numbered from first_id on."""
+        labels = None if ids is None else numbers(ids, np.int64)
+        call(lib.gyr_index_upsert_file, self._handle, path_bytes(path), None if labels is None else
+             address(labels) or ctypes.addressof(_NOTHING), 0 if labels is None else len(labels), first_id,
+             task_handle(task))
 
     def delete(self, ids: Any) -> int:
         """Number of ids that existed."""

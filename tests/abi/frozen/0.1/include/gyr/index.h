@@ -18,9 +18,10 @@ typedef struct gyr_index gyr_index;
 typedef int32_t gyr_metric;
 enum { GYR_METRIC_DEFAULT = 0 /**< inner product */, GYR_METRIC_IP = 1, GYR_METRIC_COSINE = 2, GYR_METRIC_L2 = 3 };
 
-/** How an index finds its answers: exact scans every vector, graph (HNSW) walks links. */
+/** How an index finds its answers: exact scans every vector, graph (HNSW) walks links, IVF (inverted file) reads the
+ * lists of vectors that are nearest to the query. */
 typedef int32_t gyr_index_kind;
-enum { GYR_INDEX_DEFAULT = 0 /**< graph */, GYR_INDEX_EXACT = 1, GYR_INDEX_GRAPH = 2 };
+enum { GYR_INDEX_DEFAULT = 0 /**< graph */, GYR_INDEX_EXACT = 1, GYR_INDEX_GRAPH = 2, GYR_INDEX_IVF = 3 };
 
 /** In which precision an index keeps its vectors; scores are those of the vectors as they are kept. docs/index.md has
  * what each costs in recall and takes in memory. */
@@ -39,13 +40,13 @@ typedef struct gyr_index_options {
   uint32_t struct_size;
   uint32_t dim;             /**< 1..65536 */
   gyr_metric metric;        /**< what the scores are */
-  gyr_index_kind kind;      /**< graph or exact */
+  gyr_index_kind kind;      /**< graph, exact or IVF */
   uint32_t degree;          /**< graph: links per node on the base layer / 2; 0 = 16 (4..128) */
   uint32_t build_effort;    /**< graph: candidates while inserting; 0 = 200 */
   uint64_t seed;            /**< 0 = fixed default; same input, same graph */
   uint64_t reserve;         /**< expected vectors; 0 = grow as needed */
   gyr_stored stored;        /**< precision of the vectors */
-  uint32_t reserved;        /**< 0 */
+  uint32_t lists;           /**< IVF: how many; 0 = 4 sqrt(vectors), renewed as they grow (1..65536) */
 } gyr_index_options;
 
 /** Creates an empty index.
@@ -66,7 +67,7 @@ GYR_API gyr_status gyr_index_create(gyr_runtime *runtime, const gyr_index_option
  * @param n vectors, less than 2^31
  * @param threads of the runtime that it will be built in; 0 = 1
  * @param bytes nullable; receives gyr_index_info.bytes after n vectors, inserted by one call or within `reserve` (from
- *        256 dimensions on: seldom more); an index that grows call by call takes up to a quarter more
+ *        256 dimensions on: seldom more; of IVF within a tenth); an index that grows call by call takes up to a quarter more
  * @param peak nullable; receives about the runtime's highest memory while one call inserts them
  * @param err nullable
  * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE
@@ -89,10 +90,69 @@ GYR_API gyr_status gyr_index_estimate(const gyr_index_options *options, uint64_t
  *         the index is valid)
  * @ownership borrows arguments
  * @threadsafe any
- * @blocking builds graph links
+ * @blocking builds graph links, or lists when there are many more vectors than they were built of
  * @since 0.1 */
 GYR_API gyr_status gyr_index_upsert(gyr_index *index, const int64_t *ids, const float *vectors, uint64_t n,
                                     gyr_task *task, gyr_error *err) GYR_NOEXCEPT;
+
+/** Inserts or replaces the vectors of an Arrow stream, 65,536 rows at a time: memory beside the index does not grow with
+ * the stream. An id that comes again replaces what came before. When a row is refused the message names it; chunks
+ * before its own are inserted then, but for rows that are new to a graph: these become searchable together at the end,
+ * when all their links are found at once, and a stream that fails or is cancelled leaves none of them. The task's
+ * progress counts rows, and then the vectors that wait for links.
+ * @param index the index
+ * @param stream moved from on success
+ * @param id_column name of an int64 column without nulls
+ * @param vector_column name of a column of fixed-size lists of dim float32 or float16, without nulls
+ * @param task nullable
+ * @param err nullable
+ * @return GYR_OK, INVALID_ARGUMENT (column, type, null, NaN, zero vector), CORRUPT (invalid array), CALLBACK (the
+ *         producer failed), RESOURCE_EXHAUSTED (too many vectors); CANCELLED, DEADLINE (a prefix is inserted, as when
+ *         memory runs out; the index is valid)
+ * @ownership consumes stream on success
+ * @threadsafe any
+ * @blocking reads the stream and builds the index
+ * @since 0.1 */
+GYR_API gyr_status gyr_index_upsert_arrow(gyr_index *index, struct ArrowArrayStream *stream, const char *id_column,
+                                          const char *vector_column, gyr_task *task, gyr_error *err) GYR_NOEXCEPT;
+
+/** Inserts or replaces the rows of a DLPack tensor as gyr_index_upsert_arrow does.
+ * @param index the index
+ * @param ids one for each row, n in all
+ * @param tensor a DLTensor of dlpack.h in CPU memory: [n, dim] of float32, float16, bfloat16, int8 or uint8, its rows
+ *        contiguous (they may lie apart)
+ * @param n number of vectors
+ * @param task nullable
+ * @param err nullable
+ * @return GYR_OK, INVALID_ARGUMENT (shape, type, device, strides, NaN, zero vector), OUT_OF_RANGE (n),
+ *         RESOURCE_EXHAUSTED (too many vectors); CANCELLED, DEADLINE (a prefix is inserted, as when memory runs out; the
+ *         index is valid)
+ * @ownership borrows arguments
+ * @threadsafe any
+ * @blocking builds the index
+ * @since 0.1 */
+GYR_API gyr_status gyr_index_upsert_dlpack(gyr_index *index, const int64_t *ids, const void *tensor, uint64_t n,
+                                           gyr_task *task, gyr_error *err) GYR_NOEXCEPT;
+
+/** Inserts or replaces the rows of a file as gyr_index_upsert_arrow does: .npy (float32, float16, uint8 or int8,
+ * little-endian, row-major), .fvecs or .bvecs, by the end of its name.
+ * @param index the index
+ * @param path file; its rows have dim values
+ * @param ids one for each row, n in all; NULL: rows are numbered from first_id on
+ * @param n number of ids; 0 when ids is NULL
+ * @param first_id id of the first row when ids is NULL
+ * @param task nullable
+ * @param err nullable
+ * @return GYR_OK, INVALID_ARGUMENT (path, kind of file, type, shape, order, number of ids, NaN, zero vector),
+ *         OUT_OF_RANGE (n, first_id), NOT_FOUND (no file), IO, CORRUPT (cut off, or not as its header says),
+ *         RESOURCE_EXHAUSTED (too many vectors); CANCELLED, DEADLINE (a prefix is inserted, as when memory runs out; the
+ *         index is valid)
+ * @ownership borrows arguments
+ * @threadsafe any
+ * @blocking reads the file and builds the index
+ * @since 0.1 */
+GYR_API gyr_status gyr_index_upsert_file(gyr_index *index, const char *path, const int64_t *ids, uint64_t n,
+                                         int64_t first_id, gyr_task *task, gyr_error *err) GYR_NOEXCEPT;
 
 /** Deletes ids; unknown ids are counted out.
  * @param index the index
@@ -193,8 +253,8 @@ typedef struct gyr_search_args {
   uint32_t k;               /**< 1..65536 */
   const float *queries;     /**< [n, dim] row-major, finite, norms up to 1e18; not all zero under cosine */
   uint64_t n;               /**< queries */
-  uint32_t effort;          /**< graph: candidate pool; 0 = what gyr_index_tune found, else max(2k, 64); less than k acts as
-                                 k. More = better recall, slower */
+  uint32_t effort;          /**< graph: candidate pool, IVF: twice the lists read; 0 = what gyr_index_tune found, else
+                                 max(2k, 64); less than k acts as k. More = better recall, slower */
   uint32_t exact;           /**< 1 = scan everything */
   const uint64_t *filter;   /**< bitmap over slots (see gyr_index_slots), bit set = allowed; NULL = all. Beside deletes use
                                  `selection`: a slot whose id was deleted may be another id's by now */
@@ -239,7 +299,7 @@ typedef struct gyr_search_quality {
   uint32_t effort;         /**< as tried */
   double recall;           /**< share of the true k nearest that were found; a vector that scores as high counts as one */
   double seconds;          /**< of one query, where all are given in one call: spread over the pool */
-  double codes;            /**< quantised vectors looked at per query */
+  double codes;            /**< quantised vectors looked at per query, of IVF the lists' centres, too */
   double vectors;          /**< vectors scored exactly per query; a scan of all vectors is not counted */
   double bytes;            /**< of both, per query */
 } gyr_search_quality;
@@ -309,8 +369,8 @@ typedef struct gyr_index_info {
   uint32_t reserved;   /**< 0 */
   uint64_t capacity;   /**< slots that `bytes` has room for */
   uint64_t bytes_vectors; /**< of `bytes`: vectors, without codes that the graph walks on */
-  uint64_t bytes_codes;   /**< of `bytes`: the codes that the graph walks on */
-  uint64_t bytes_links;   /**< of `bytes`: the graph's links */
+  uint64_t bytes_codes;   /**< of `bytes`: the codes that the graph walks on, or that lists hold */
+  uint64_t bytes_links;   /**< of `bytes`: the graph's links, or the lists' centres and what else they need */
   uint64_t bytes_ids;     /**< of `bytes`: ids and what finds them */
   uint32_t tuned_k;      /**< gyr_index_tune: the k it was for; 0 = not tuned */
   uint32_t tuned_effort; /**< the effort it found; 0 = not tuned */
