@@ -1,7 +1,7 @@
 // gyr/cache.h and gyr/index.h with every allocation failing once.
 #include <fstream>
 
-#include "tests/fault/source.h"
+#include "tests/support/source.h"
 #include "tests/fault/world.h"
 
 namespace gyr::test {
@@ -370,7 +370,7 @@ void upsert_arrow(Fault& f, gyr_index_kind kind) {
   IndexHandle index = index_of(f, kind, 5);
   Line more(40, 3);
   Source rows;
-  rows.ints("id", more.ids).pairs("vector", more.at);
+  rows.ints("id", more.ids).vectors("vector", 2, more.at);
   f.call([&](gyr_error* err) {
     ArrowArrayStream stream = rows.open();
     return finish(gyr_index_upsert_arrow(index, &stream, "id", "vector", nullptr, err), &stream);

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/fault/source.h"
+#include "tests/support/source.h"
 #include "tests/fault/sweep.h"
 
 namespace gyr::test {

@@ -2,8 +2,11 @@
 // number, so each score tells whether it was computed from a whole vector of its id.
 #include <cmath>
 #include <cstdio>
+#include <fstream>
 
+#include "src/data/dlpack.h"
 #include "tests/stress/rows.h"
+#include "tests/support/source.h"
 
 namespace gyr::stress {
 namespace {
@@ -53,10 +56,14 @@ struct IndexStress : ::testing::TestWithParam<gyr_index_kind> {
     MUST_OK(err, CALL(gyr_index_filter_create)(index, &o, nullptr, &filter, &err));
     return filter;
   }
-  gyr_status upsert(gyr_index* into, const std::vector<int64_t>& ids, int factor, gyr_task* task = nullptr) {
+  std::vector<float> vectors_of(const std::vector<int64_t>& ids, int factor) const {
     std::vector<float> vectors;
     for (int64_t id : ids)
       for (float x : base[id]) vectors.push_back(x * float(factor));
+    return vectors;
+  }
+  gyr_status upsert(gyr_index* into, const std::vector<int64_t>& ids, int factor, gyr_task* task = nullptr) {
+    const auto vectors = vectors_of(ids, factor);
     Error err;
     gyr_status s = CALL(gyr_index_upsert)(into, ids.data(), vectors.data(), ids.size(), task, &err);
     MUST(s == GYR_OK || (task && (s == GYR_E_CANCELLED || s == GYR_E_DEADLINE))) << err.message;
@@ -143,6 +150,32 @@ TEST_P(IndexStress, DeletedStaysAwayAndPresentIsFound) {
       if (w.one_in(2)) ids.push_back(id);
     upsert(index, ids, 1 + int(w.below(kFactors)));
   });
+  hammer.operation(1, [&](Worker& w) {  // the same from a stream, a tensor and a file
+    std::vector<int64_t> ids;
+    for (int64_t id = kChanging; id < kIds; id++) ids.push_back(id);
+    auto vectors = vectors_of(ids, 1 + int(w.below(kFactors)));
+    Error err;
+    test::Source rows;
+    rows.ints("id", ids).vectors("vector", kDim, vectors);
+    ArrowArrayStream stream = rows.open();
+    MUST_OK(err, CALL(gyr_index_upsert_arrow)(index, &stream, "id", "vector", nullptr, &err));
+    int64_t shape[] = {kStable, kDim};
+    DlTensor tensor{};
+    tensor.data = vectors.data(), tensor.shape = shape;
+    tensor.device_type = DlTensor::kCpu, tensor.ndim = 2, tensor.code = DlTensor::kFloat, tensor.bits = 32,
+    tensor.lanes = 1;
+    MUST_OK(err, CALL(gyr_index_upsert_dlpack)(index, ids.data(), &tensor, ids.size(), nullptr, &err));
+    const std::string path = w.path("rows.fvecs");
+    std::ofstream file(path, std::ios::binary);
+    for (int64_t i = 0; i < kStable; i++) {
+      const uint32_t dim = kDim;
+      file.write(reinterpret_cast<const char*>(&dim), sizeof dim);
+      file.write(reinterpret_cast<const char*>(&vectors[size_t(i) * kDim]), kDim * sizeof(float));
+    }
+    file.close();
+    MUST_OK(err, CALL(gyr_index_upsert_file)(index, path.c_str(), nullptr, 0, kChanging, nullptr, &err));
+    std::remove(path.c_str());
+  });
   hammer.operation(6, [&](Worker& w) {  // a full scan is told by each id's state before and after
     std::vector<uint64_t> before(kIds);
     for (int64_t id = 0; id < kIds; id++) before[size_t(id)] = steps[id];
@@ -207,7 +240,8 @@ TEST_P(IndexStress, DeletedStaysAwayAndPresentIsFound) {
     MUST_OK(err, CALL(gyr_index_evaluate)(index, &args, efforts, 2, quality, nullptr, &err));
     for (const auto& q : quality) MUST(q.recall > 0 && q.recall <= 1) << q.recall;
     const gyr_status s = CALL(gyr_index_tune)(index, &args, 0.9, w.one_in(2), quality, nullptr, &err);
-    MUST(s == GYR_OK ? quality[0].effort > 0 : s == GYR_E_OUT_OF_RANGE) << err.message;  // what changes meanwhile is lost
+    MUST(s == GYR_OK ? quality[0].effort > 0 : s == GYR_E_OUT_OF_RANGE)
+        << err.message;  // what changes meanwhile is lost
   });
   hammer.operation(4, [&](Worker& w) {
     std::vector<int64_t> ids, slots(kStable);
@@ -259,7 +293,9 @@ TEST_P(IndexStress, DeletedStaysAwayAndPresentIsFound) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, IndexStress, ::testing::Values(GYR_INDEX_EXACT, GYR_INDEX_GRAPH, GYR_INDEX_IVF),
-                         [](const auto& p) { return p.param == GYR_INDEX_EXACT ? "exact" : p.param == GYR_INDEX_GRAPH ? "graph" : "ivf"; });
+                         [](const auto& p) {
+                           return p.param == GYR_INDEX_EXACT ? "exact" : p.param == GYR_INDEX_GRAPH ? "graph" : "ivf";
+                         });
 
 }  // namespace
 }  // namespace gyr::stress

@@ -30,9 +30,9 @@ class Source {
     c.buffers = {nullptr, c.floats.data(), nullptr};
     return *this;
   }
-  // Rows of two.
-  Source& pairs(const char* name, std::vector<float> v) {
-    Column& c = column(name, "+w:2", int64_t(v.size() / 2));
+  // Rows of a fixed size.
+  Source& vectors(const char* name, uint32_t dim, std::vector<float> v) {
+    Column& c = column(name, "+w:" + std::to_string(dim), int64_t(v.size() / dim));
     c.floats = std::move(v);
     c.buffers = {nullptr};
     c.n_buffers = 1;
@@ -73,7 +73,7 @@ class Source {
   struct Column {
     Source* source;
     std::string name;
-    const char* format;
+    std::string format;
     int64_t rows, n_buffers = 2;
     std::vector<int64_t> ints;
     std::vector<float> floats;
@@ -87,12 +87,12 @@ class Source {
 
   static Source* self(ArrowArrayStream* s) { return static_cast<Source*>(s->private_data); }
 
-  Column& column(const char* name, const char* format, int64_t rows) {
+  Column& column(const char* name, std::string format, int64_t rows) {
     columns_.push_back(std::make_unique<Column>());
     Column& c = *columns_.back();
     c.source = this;
     c.name = name;
-    c.format = format;
+    c.format = std::move(format);
     c.rows = rows_ = rows;
     schemas_.push_back(&c.schema);
     arrays_.push_back(&c.array);
@@ -114,10 +114,14 @@ class Source {
       bool list = c->format[0] == '+';
       c->leaf_schema = {c->floats.empty() ? "l" : "f", "item", nullptr, 0, 0, nullptr, nullptr,
                         child_released<ArrowSchema>,   nullptr};
-      c->schema = {c->format,    c->name.c_str(),
-                   nullptr,      0,
-                   list ? 1 : 0, list ? c->schema_children : nullptr,
-                   nullptr,      child_released<ArrowSchema>,
+      c->schema = {c->format.c_str(),
+                   c->name.c_str(),
+                   nullptr,
+                   0,
+                   list ? 1 : 0,
+                   list ? c->schema_children : nullptr,
+                   nullptr,
+                   child_released<ArrowSchema>,
                    nullptr};
     }
     *out = {"+s", "", nullptr, 0, int64_t(columns_.size()), schemas_.data(), nullptr, released<ArrowSchema>, this};
