@@ -48,7 +48,7 @@ suite() {  # suite NAME PRESET [ctest arguments]: build a preset and run its tes
   local name=$1 preset=$2 still=(); shift 2
   # Older ThreadSanitizers abort where the kernel randomises addresses widely; not every container allows this.
   [ "$preset" = tsan ] && setarch -R true 2>/dev/null && still=(setarch -R)
-  step "configure $name" logged "$name-configure" cmake --preset "$preset" -DGYR_ALL_TESTS=ON || return
+  step "configure $name" logged "$name-configure" cmake --preset "$preset" -DGYR_ALL_TESTS="${ALL_TESTS:-ON}" || return
   # shellcheck disable=SC2086
   step "build $name" logged "$name-build" "${still[@]}" cmake --build "build/$preset" -j "$jobs" ${TARGETS:+--target $TARGETS} || return
   note "test $name"
@@ -76,6 +76,17 @@ TARGETS="test_exec test_store test_table test_cache test_workflow test_index tes
   suite tsan tsan -R '^(exec|store|table|cache|workflow/Graph|index/(Graph|Lists)/Approximate|model|bundle|stress)[./]' \
   -E "^($figures|index/(Graph|Lists)/Approximate.RandomOperations|.*Damage|.*SurvivesSaving)"
 suite asan asan -E "^($figures)"
+
+# The kernels' NEON level and what stands on them, compiled for 64-bit Arm and run under qemu; the recall figures and
+# floods of random operations would take minutes there.
+note "dependencies of arm64"
+if logged arm64-dependencies tools/install_deps.sh arm64; then
+  ALL_TESTS=OFF TARGETS="gyr test_kernels test_index" \
+    suite arm64 arm64 -R '^(kernels|index)[./]' \
+    -E "^($figures)|Recall|EveryVector|SameInput|RandomOperations|Damaged"
+else
+  echo "SKIPPED: arm64 (the cross compiler, qemu-user or the libraries cannot be installed here)"
+fi
 
 note "python"
 venv=build/venv
