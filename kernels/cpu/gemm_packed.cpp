@@ -22,7 +22,8 @@ HWY_INLINE const float* unit_at(const Layer& layer, size_t column) {
 }
 
 // NaN stays NaN: x86 max gives its second argument then, and Arm's propagates.
-HWY_INLINE V relu(V v) { return hn::Max(hn::Zero(D()), v); }
+// No Max: what that makes of NaN differs from level to level.
+HWY_INLINE V relu(V v) { return hn::IfThenZeroElse(hn::Lt(v, hn::Zero(D())), v); }
 
 // kNV vectors of columns from `column` on, of which `width` values exist.
 template <int kR, int kNV>
