@@ -53,7 +53,7 @@ constexpr size_t kRowsAhead = 32;
 }
 
 struct Ops {
-  const char* name;  // "ref", "AVX2", "AVX3_DL", ...
+  const char* name;  // "ref", "NEON", "AVX2", "AVX3_VNNI", ...
 
   float (*dot)(const float* a, const float* b, size_t n);
   float (*l2_squared)(const float* a, const float* b, size_t n);

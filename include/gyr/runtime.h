@@ -80,7 +80,7 @@ typedef struct gyr_runtime_info {
   uint32_t cores;            /**< physical cores of the affinity mask */
   uint64_t l2_bytes;         /**< per core, 0 = unknown */
   uint64_t l3_bytes;         /**< of the first package, 0 = unknown */
-  char simd[16];             /**< level in use: "AVX3_DL", "AVX2", ... , "SCALAR" */
+  char simd[16];             /**< level in use: "AVX3_VNNI", "AVX2", "NEON", ... , "SCALAR" */
   char device[64];           /**< selected device, e.g. "cpu" */
   char device_reason[256];   /**< why `auto` fell back, else empty */
 } gyr_runtime_info;

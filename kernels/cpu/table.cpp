@@ -41,6 +41,16 @@ constexpr Ops kOps = {HWY_STR(HWY_NAMESPACE) + 2,
                       adagrad,
                       adam};
 
+#if HWY_TARGET == HWY_AVX3
+constexpr Ops with_vnni(Ops ops) {
+  ops.name = "AVX3_VNNI";
+  ops.dot_codes = dot_codes_vnni;
+  ops.dot_codes_at = dot_codes_at_vnni;
+  return ops;
+}
+constexpr Ops kVnniOps = with_vnni(kOps);
+#endif
+
 }  // namespace gyr::kernels::HWY_NAMESPACE
 #endif  // GYR_CPU_TARGET
 
@@ -67,6 +77,7 @@ size_t simd_tables(const Ops** tables) {
 #endif
 #if HWY_TARGETS & HWY_AVX3
   if (here & HWY_AVX3) tables[count++] = &N_AVX3::kOps;
+  if ((here & HWY_AVX3) && __builtin_cpu_supports("avx512vnni")) tables[count++] = &N_AVX3::kVnniOps;
 #endif
 #if HWY_TARGETS & HWY_AVX3_DL
   if (here & HWY_AVX3_DL) tables[count++] = &N_AVX3_DL::kOps;
