@@ -73,17 +73,16 @@ fi
 # allocations: slow, and nothing new).
 figures='cache/Eviction.HitRates|table/TableEstimate|index/(Graph|Lists)/Approximate.SearchWithScratchAllocatesNothing'
 TARGETS="test_exec test_store test_table test_cache test_workflow test_index test_model test_bundle test_stress" \
-  suite tsan tsan -R '^(exec|store|table|cache|workflow/Graph|index/(Graph|Lists)/Approximate|model|bundle|stress)[./]' \
+  suite tsan tsan -R '^(exec|store|table|cache|workflow/Graph|index/((Graph|Lists)/Approximate|Filter)|model|bundle|stress)[./]' \
   -E "^($figures|index/(Graph|Lists)/Approximate.RandomOperations|.*Damage|.*SurvivesSaving)"
 suite asan asan -E "^($figures)"
 
-# The kernels' NEON level and what stands on them, compiled for 64-bit Arm and run under qemu; the recall figures and
-# floods of random operations would take minutes there.
+# The kernels' NEON level and what stands on them, compiled for 64-bit Arm and run under qemu, where more than a choice
+# would take many minutes.
 note "dependencies of arm64"
 if logged arm64-dependencies tools/install_deps.sh arm64; then
   ALL_TESTS=OFF TARGETS="gyr test_kernels test_index" \
-    suite arm64 arm64 -R '^(kernels|index)[./]' \
-    -E "^($figures)|Recall|EveryVector|SameInput|RandomOperations|Damaged"
+    suite arm64 arm64 -R '^kernels[./]|^index/(Codes|Exact|Rebuild|Partitions|Filter|IdMap|Kmeans|Lists.K)'
 else
   echo "SKIPPED: arm64 (the cross compiler, qemu-user or the libraries cannot be installed here)"
 fi

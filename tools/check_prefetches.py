@@ -10,15 +10,9 @@ import subprocess
 import sys
 
 # A function's demangled name begins so, after its namespace of instructions or the return type of a template.
-<<<<<<< HEAD
-FUNCTIONS = ["dot_rows_at(", "l2_rows_at(", "unpack_rows(", "pool_rows(", "dot_codes_at(", "dot_stored_at(",
-             "l2_stored_at(", "dot_coded_at(", "l2_coded_at(",
-             "gyr::TableImpl::find_versions(", "gyr::KeyedRows::prefetch(", "gyr::KeyedRows::find<long, "]
-=======
 FUNCTIONS = ["dot_rows_at(", "l2_rows_at(", "unpack_rows(", "pool_rows(", "dot_codes_at(", "dot_codes_at_vnni(",
-             "dot_stored_at(", "l2_stored_at(", "gyr::TableImpl::find_versions(", "gyr::KeyedRows::prefetch(",
-             "gyr::KeyedRows::find<long, "]
->>>>>>> 01b28c6 (Multiply codes with AVX-512 VNNI where the CPU has it, and test which level is taken)
+             "dot_stored_at(", "l2_stored_at(", "dot_coded_at(", "l2_coded_at(",
+             "gyr::TableImpl::find_versions(", "gyr::KeyedRows::prefetch(", "gyr::KeyedRows::find<long, "]
 
 
 def main():

@@ -56,8 +56,19 @@ constexpr Ops kVnniOps = with_vnni(kOps);
 
 #if HWY_ONCE
 #include "kernels/cpu/cpu.h"
+#if HWY_TARGETS & HWY_AVX3
+#include <cpuid.h>
+#endif
 
 namespace gyr::kernels {
+
+#if HWY_TARGETS & HWY_AVX3
+// Not __builtin_cpu_supports(): it brings a constructor into the library.
+static bool has_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & (1u << 11));
+}
+#endif
 
 size_t simd_tables(const Ops** tables) {
   const int64_t here = hwy::SupportedTargets();
@@ -77,7 +88,7 @@ size_t simd_tables(const Ops** tables) {
 #endif
 #if HWY_TARGETS & HWY_AVX3
   if (here & HWY_AVX3) tables[count++] = &N_AVX3::kOps;
-  if ((here & HWY_AVX3) && __builtin_cpu_supports("avx512vnni")) tables[count++] = &N_AVX3::kVnniOps;
+  if ((here & HWY_AVX3) && has_vnni()) tables[count++] = &N_AVX3::kVnniOps;
 #endif
 #if HWY_TARGETS & HWY_AVX3_DL
   if (here & HWY_AVX3_DL) tables[count++] = &N_AVX3_DL::kOps;
