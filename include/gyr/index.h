@@ -42,7 +42,7 @@ typedef struct gyr_index_options {
   gyr_metric metric;        /**< what the scores are */
   gyr_index_kind kind;      /**< graph, exact or IVF */
   uint32_t degree;          /**< graph: links per node on the base layer / 2; 0 = 16 (4..128) */
-  uint32_t build_effort;    /**< graph: candidates while inserting; 0 = 200 */
+  uint32_t build_effort;    /**< graph: candidates while inserting; 0 = 100 */
   uint64_t seed;            /**< 0 = fixed default; same input, same graph */
   uint64_t reserve;         /**< expected vectors; 0 = grow as needed */
   gyr_stored stored;        /**< precision of the vectors */
@@ -78,7 +78,10 @@ GYR_API gyr_status gyr_index_create(gyr_runtime *runtime, const gyr_index_option
 GYR_API gyr_status gyr_index_estimate(const gyr_index_options *options, uint64_t n, uint32_t threads, uint64_t *bytes,
                                       uint64_t *peak, gyr_error *err) GYR_NOEXCEPT;
 
-/** Inserts or replaces vectors. Concurrent with searches: each search sees every id at most once, old or new.
+/** Inserts or replaces vectors. Concurrent with searches: each search sees every id at most once, old or new. When
+ * 2,000 vectors of a graph, and half of those that are there, have changed since all links were found, the call finds them
+ * anew at its end, as gyr_index_compact does; a task that is cancelled or a lack of memory then puts that off to a later
+ * call, and the answer is GYR_OK.
  * @param index the index
  * @param ids [n], distinct within the call
  * @param vectors [n, dim] row-major, finite, norms up to 1e18; not all zero under cosine
@@ -97,8 +100,8 @@ GYR_API gyr_status gyr_index_upsert(gyr_index *index, const int64_t *ids, const 
 
 /** Inserts or replaces the vectors of an Arrow stream, 65,536 rows at a time: memory beside the index does not grow with
  * the stream. An id that comes again replaces what came before. When a row is refused the message names it; chunks
- * before its own are inserted then, but for rows that are new to a graph: these become searchable together at the end,
- * when all their links are found at once, and a stream that fails or is cancelled leaves none of them. The task's
+ * before its own are inserted then, but for rows that are new to a graph: these become searchable at the end, some at a
+ * time, after all their links are found at once, and a stream that fails or is cancelled leaves none of them. The task's
  * progress counts rows, and then the vectors that wait for links.
  * @param index the index
  * @param stream moved from on success
@@ -163,10 +166,27 @@ GYR_API gyr_status gyr_index_upsert_file(gyr_index *index, const char *path, con
  * @return GYR_OK, OUT_OF_RANGE (n)
  * @ownership borrows ids
  * @threadsafe any
- * @blocking no
+ * @blocking no: an upsert or a compaction that is under way is not waited for
  * @since 0.1 */
 GYR_API gyr_status gyr_index_delete(gyr_index *index, const int64_t *ids, uint64_t n, uint64_t *deleted,
                                     gyr_error *err) GYR_NOEXCEPT;
+
+/** Finds the links of a graph anew among the vectors that are there, as a fresh build does, forgets deleted ones, and gives
+ * memory back that they held: searches become as good and as fast as after a build. Of an inverted file it makes the lists
+ * anew. Searches and deletes go on meanwhile and are kept; so do upserts of a graph, and those of the other kinds wait.
+ * Slots stay with their ids; deleted ones at the end are given up. Upserts of a graph do the same by themselves (see
+ * gyr_index_upsert), after many changes; a host that calls this from a thread of its own before that keeps its upserts
+ * short.
+ * @param index the index
+ * @param task nullable
+ * @param err nullable
+ * @return GYR_OK, RESOURCE_EXHAUSTED (the memory budget: the index is as it was, or compacted in more memory than it
+ *         needs); CANCELLED, DEADLINE (the index is as it was)
+ * @ownership none
+ * @threadsafe any; one at a time, another call waits
+ * @blocking as long as inserting all vectors at once
+ * @since 0.1 */
+GYR_API gyr_status gyr_index_compact(gyr_index *index, gyr_task *task, gyr_error *err) GYR_NOEXCEPT;
 
 /** Ids that searches may return, looked up once and used by any number of them, from any number of threads, without
  * another look-up or allocation. Deleting an id takes it out; ids that come later are let through after a refresh. */

@@ -175,6 +175,14 @@ GYR_API gyr_status gyr_index_delete(gyr_index* index, const int64_t* ids, uint64
   });
 }
 
+GYR_API gyr_status gyr_index_compact(gyr_index* index, gyr_task* task, gyr_error* err) noexcept {
+  return guard(err, "index", [&]() -> Status {
+    GYR_TRY(enter(index, "index"));
+    GYR_TRY(enter_task(task));
+    return index->impl->compact(task);
+  });
+}
+
 GYR_API gyr_status gyr_index_search(const gyr_index* index, const gyr_search_args* args, gyr_task* task,
                                     gyr_error* err) noexcept {
   return guard(err, "index", [&]() -> Status {

@@ -54,6 +54,19 @@ void EpochDomain::finish_batch(std::unique_lock<std::mutex>& lock) {
   if (fresh_.empty() && fresh_.capacity() < done.capacity()) fresh_.swap(done);
 }
 
+// An empty grace period. Two flips leave the phase as the batch under way knows it.
+void EpochDomain::wait_for_readers() {
+  std::lock_guard lock(mutex_);
+  for (int round = 0; round < 2; round++) {
+    uint32_t phase = phase_.load(std::memory_order_relaxed);
+    for (int i = 0; !drained(phase + 1); i++) {
+      timespec pause{0, 20'000};
+      i < 100 ? void(sched_yield()) : void(nanosleep(&pause, nullptr));
+    }
+    phase_.store(phase + 1, std::memory_order_relaxed);
+  }
+}
+
 void EpochDomain::retire(void* p, void (*free)(void*, void*), void* ctx) {
   uint64_t waiting = waiting_.fetch_add(1, std::memory_order_relaxed) + 1;
   bool stored = true;
@@ -66,14 +79,7 @@ void EpochDomain::retire(void* p, void (*free)(void*, void*), void* ctx) {
     }
   }
   if (!stored) {
-    // No memory to remember it: wait for the readers instead. An empty grace period of our own does it.
-    std::unique_lock lock(mutex_);
-    for (int round = 0; round < 2; round++) {
-      uint32_t phase = phase_.load(std::memory_order_relaxed);
-      while (!drained(phase + 1)) sched_yield();
-      phase_.store(phase + 1, std::memory_order_relaxed);
-    }
-    lock.unlock();
+    wait_for_readers();  // no memory to remember it
     free(p, ctx);
     waiting_.fetch_sub(1, std::memory_order_relaxed);
     return;

@@ -60,6 +60,9 @@ class EpochDomain {
   // The same, but gives up after `ns`: for callers that a reader might in the end be waiting for. True when all is
   // free.
   bool synchronize_for(int64_t ns);
+  // Waits until every reader that was inside before the call has left; frees nothing. Not while holding a guard of this
+  // domain.
+  void wait_for_readers();
   uint64_t waiting() const { return waiting_.load(std::memory_order_relaxed); }
 
   static constexpr uint64_t kSoftLimit = 4096;

@@ -13,6 +13,23 @@ namespace {
 constexpr uint64_t kLongestShare = 8, kLeastLongest = 4096;
 constexpr uint64_t kAtOnce = 128;  // nodes that a thread takes
 
+// The members by `weight`, the greatest `most` of them first.
+template <class Weight>
+void greatest(std::span<const uint32_t> members, uint64_t most, Array<uint32_t>* out, const Weight& weight) {
+  out->assign(members.begin(), members.end());
+  most = std::min<uint64_t>(most, out->size());
+  std::partial_sort(out->begin(), out->begin() + ptrdiff_t(most), out->end(), [&](uint32_t a, uint32_t b) {
+    const auto wa = weight(a), wb = weight(b);
+    return wa > wb || (wa == wb && a < b);
+  });
+  out->resize(most);
+  out->shrink_to_fit();
+}
+
+auto length_by(const Codes& codes) {
+  return [&codes](uint32_t slot) { return codes.squared_length(slot); };
+}
+
 class Build {
  public:
   Build(const Codes& codes, std::span<const uint32_t> members, gyr_metric metric, uint32_t width, uint64_t seed,
@@ -32,7 +49,7 @@ class Build {
   }
 
   Status run(Links* out) {
-    choose_pivots(out);
+    choose_pivots(codes_, members_, metric_, seed_, out);
     Products products;
     Array<uint32_t> longest = longest_members();
     products.from = longest;
@@ -74,33 +91,10 @@ class Build {
     });
   }
 
-  // The members by `weight`, the greatest `most` of them first.
-  template <class Weight>
-  void greatest(uint64_t most, Array<uint32_t>* out, const Weight& weight) const {
-    out->assign(members_.begin(), members_.end());
-    most = std::min<uint64_t>(most, out->size());
-    std::partial_sort(out->begin(), out->begin() + ptrdiff_t(most), out->end(), [&](uint32_t a, uint32_t b) {
-      const auto wa = weight(a), wb = weight(b);
-      return wa > wb || (wa == wb && a < b);
-    });
-    out->resize(most);
-    out->shrink_to_fit();
-  }
-  auto length() const {
-    return [this](uint32_t slot) { return codes_.squared_length(slot); };
-  }
-
-  void choose_pivots(Links* out) const {
-    const uint32_t longest = top_pivots_of(metric_);
-    greatest(longest, &out->top_pivots, length());
-    greatest(pivots_of(metric_) - longest, &out->random_pivots, [this](uint32_t slot) { return mix64(seed_ + slot); });
-    out->top_pivots.reserve(kPivots);
-    out->random_pivots.reserve(kPivots);
-  }
-
   Array<uint32_t> longest_members() const {
     Array<uint32_t> out{Aligned<uint32_t>(runtime_->memory())};
-    if (metric_ == GYR_METRIC_IP) greatest(std::max(kLeastLongest, members_.size() / kLongestShare), &out, length());
+    if (metric_ == GYR_METRIC_IP)
+      greatest(members_, std::max(kLeastLongest, members_.size() / kLongestShare), &out, length_by(codes_));
     return out;
   }
 
@@ -130,7 +124,7 @@ class Build {
   const Codes& codes_;
   const std::span<const uint32_t> members_;
   const gyr_metric metric_;
-  const Slack slack_ = metric_ == GYR_METRIC_IP ? kProductSlack : kBuildSlack;
+  const Slack slack_ = build_slack(metric_);
   const uint32_t width_;
   const uint64_t seed_;
   Runtime* const runtime_;
@@ -143,6 +137,16 @@ class Build {
 };
 
 }  // namespace
+
+void choose_pivots(const Codes& codes, std::span<const uint32_t> members, gyr_metric metric, uint64_t seed,
+                   Links* out) {
+  const uint32_t longest = top_pivots_of(metric);
+  greatest(members, longest, &out->top_pivots, length_by(codes));
+  greatest(members, pivots_of(metric) - longest, &out->random_pivots,
+           [seed](uint32_t slot) { return mix64(seed + slot); });
+  out->top_pivots.reserve(kPivots);
+  out->random_pivots.reserve(kPivots);
+}
 
 uint64_t links_memory(uint64_t slots, uint32_t dim, uint32_t width, uint32_t threads) {
   constexpr uint64_t kThread = 1 << 17;

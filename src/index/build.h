@@ -21,6 +21,9 @@ struct Links {
   Array<uint32_t> top_pivots, random_pivots;
 };
 
+constexpr Slack build_slack(gyr_metric metric) { return metric == GYR_METRIC_IP ? kProductSlack : kBuildSlack; }
+void choose_pivots(const Codes& codes, std::span<const uint32_t> members, gyr_metric metric, uint64_t seed, Links* out);
+
 // Links among the members; other slots have none. The same for any number of threads.
 Status build_links(const Codes& codes, std::span<const uint32_t> members, gyr_metric metric, uint32_t width,
                    uint64_t seed, Runtime* runtime, gyr_task* task, Links* out);

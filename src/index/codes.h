@@ -67,6 +67,12 @@ class Codes {
 
   void reserve(uint64_t slots);
   void resize(uint64_t slots);
+  // use(array, elements a slot).
+  template <class Use>
+  void each_array(const Use& use) {
+    use(&codes_, stride_);
+    use(&notes_, 1);
+  }
   void write(uint32_t slot, const float* row) { write(slot, row, &writer_); }
   void write(uint32_t slot, const float* row, CodeQuery* scratch);
 

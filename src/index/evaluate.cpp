@@ -30,7 +30,7 @@ class Examination {
   Status prepare();
   Status measure(uint32_t effort, Index::Point* out);
   uint64_t vectors() const {
-    std::shared_lock shared(index_.gate_);
+    Gate::Reader reader(index_.gate_);
     return index_.store_.slots();
   }
 
@@ -58,7 +58,7 @@ class Examination {
 };
 
 Status Examination::sample() {
-  std::shared_lock shared(index_.gate_);
+  Gate::Reader reader(index_.gate_);
   const Store& store = index_.store_;
   const auto* selection = static_cast<const SlotSelection*>(trial_.selection);
   Allowed allowed{&store};
@@ -156,7 +156,7 @@ Status Examination::measure(uint32_t effort, Index::Point* out) {
   uint64_t found = 0;
   for (uint64_t i = 0; i < trial_.n; i++) found += hits(i, without_itself(i));
   const Store& store = index_.store_;
-  std::shared_lock shared(index_.gate_);  // the size of a code may change
+  Gate::Reader reader(index_.gate_);  // the size of a code may change
   *out = {effort ? effort : uint32_t(index_.default_effort(width_)),
           double(found) / double(wanted_),
           seconds / n,

@@ -73,7 +73,7 @@ bool plausible(const float* row, uint32_t dim, gyr_metric metric, gyr_stored sto
 }  // namespace
 
 Status VectorIndex::save(ContainerWriter* file, std::string_view name) const {
-  std::shared_lock shared(gate_);
+  std::lock_guard writer(writer_);  // searches and deletions go on
   ByteWriter out;
   out.put(options_.dim);
   out.put(options_.metric);
@@ -83,7 +83,9 @@ Status VectorIndex::save(ContainerWriter* file, std::string_view name) const {
   out.put(options_.stored == GYR_STORED_FP32 ? uint32_t(0) : uint32_t(options_.stored));
   out.put(options_.seed);
   out.put_array(store_.ids);
-  out.put_array(store_.alive);
+  const uint64_t after_ids = out.bytes().size();
+  out.put_array(alive_now());
+  const uint64_t after_alive = out.bytes().size();
   const uint64_t row_bytes = store_.vectors.file_bytes(), rows = out.bytes().size();
   const uint64_t end = align_up(rows + store_.slots() * row_bytes, 8);
   out.bytes().reserve(end + (graph_ ? graph_->links.size() * 4 : 0) + uint64_t(store_.dim) * 8 + 4096);
@@ -97,8 +99,21 @@ Status VectorIndex::save(ContainerWriter* file, std::string_view name) const {
     put_learnt(*store_.codes, &out);
   }
   if (store_.vectors.own_codes()) put_learnt(*store_.vectors.own_codes(), &out);
-  if (lists_) lists_->save(&out);
-  if (const uint64_t tuned = tuned_; (graph_ || lists_) && tuned) out.put(tuned);
+  uint64_t changes = 0;
+  {  // what deletions change, all at one time
+    Gate::Reader reader(gate_);
+    if (graph_) changes = changes_;
+    if (lists_) lists_->save(&out);
+    const uint64_t words = store_.alive.size();
+    if (words > 0) std::memcpy(out.bytes().data() + after_alive - words * 8, store_.alive.data(), words * 8);
+  }
+  uint8_t* ids = out.bytes().data() + after_ids - store_.slots() * sizeof(int64_t);
+  const uint8_t* alive = out.bytes().data() + after_alive - store_.alive.size() * sizeof(uint64_t);
+  for (uint64_t slot = 0; slot < store_.slots(); slot++)  // dead ones look the same in every file
+    if (!(alive[slot / 8] >> (slot % 8) & 1)) std::memset(ids + slot * sizeof(int64_t), 0, sizeof(int64_t));
+  const uint64_t tuned = options_.kind == GYR_INDEX_EXACT ? 0 : tuned_.load();
+  if (tuned || changes) out.put(tuned);
+  if (changes) out.put(changes);
   return file->add(name, "IDX1", std::move(out.bytes()));
 }
 
@@ -130,6 +145,13 @@ Status VectorIndex::read(std::span<const uint8_t> bytes, const char* name) {
     uint64_t tuned = 0;
     GYR_TRY(rest.get(&tuned));
     const uint64_t k = tuned >> 32, effort = uint32_t(tuned);
+    if (graph_ && rest.left() > 0) {
+      uint64_t changes = 0;
+      GYR_TRY(rest.get(&changes));
+      if (changes > uint64_t(1) << 40) return corrupt("the number of changes is none");
+      changes_ = changes;
+      if (tuned == 0) return rest.finish();
+    }
     if (k < 1 || k > kMostK || effort < k || effort > kMostEffort) return corrupt("the tuned effort is none");
     tuned_ = tuned;
     return rest.finish();
@@ -161,18 +183,24 @@ Status VectorIndex::read(std::span<const uint8_t> bytes, const char* name) {
   if (!graph_) return {};
 
   if (links.size() != n * graph_->width) return corrupt("the number of links does not fit the slots");
+  bool any_dead = false;
   for (uint64_t i = 0; i < links.size(); i++) {
     bool first = i % graph_->width == 0;
     if (links[i] == kNone) continue;
+    if (links[i] < n && !store_.is_alive(links[i])) any_dead = true;
     if (links[i] >= n || links[i] == i / graph_->width) return corrupt("a link leads out of the index or to itself");
     if (!first && links[i - 1] == kNone) return corrupt("a node's links have a gap");
   }
   for (auto& p : pivots) {
     if (p.size() > Graph::kMostPivots) return corrupt("too many pivots");
     for (uint32_t slot : p)
-      if (slot >= n) return corrupt("a pivot lies out of the index");
+      if (slot >= n)
+        return corrupt("a pivot lies out of the index");
+      else
+        any_dead = any_dead || !store_.is_alive(slot);
   }
-  if (n && pivots[1].empty()) return corrupt("the graph has no pivots");
+  if (any_dead && changes_ == 0) changes_ = 1;  // compaction counts on it
+  if (store_.count() && pivots[1].empty()) return corrupt("the graph has no pivots");
   graph_->links.assign(links.begin(), links.end());
   graph_->top_pivots.assign(pivots[0].begin(), pivots[0].end());
   graph_->random_pivots.assign(pivots[1].begin(), pivots[1].end());

@@ -13,7 +13,8 @@ namespace gyr::index {
 class IdMap {
  public:
   explicit IdMap(std::pmr::memory_resource* memory) : words_(Aligned<uint32_t>(memory)) {}
-  void reserve(uint64_t n, const int64_t* ids);         // n slots, all of them below n
+  void reserve(uint64_t n, const int64_t* ids);  // n slots, all of them below n
+  bool has_room(uint64_t n) const { return size_of(n) <= words_.size(); }
   uint32_t find(int64_t id, const int64_t* ids) const;  // kNone when absent
   // out[i] = find(wanted[i]), their memory asked for together.
   void find_many(const int64_t* wanted, uint64_t n, const int64_t* ids, uint32_t* out) const;

@@ -30,9 +30,9 @@ class Index {
   virtual ~Index() = default;
 
   virtual Status upsert(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task) = 0;
-  // upsert() in parts, for streams; an id may come again in another part. What is new to a graph is taken in by append()
-  // and becomes searchable by finish(), which links all of it at once; without that it goes again. The rest is inserted
-  // by append() already. Does not outlive the index.
+  // upsert() in parts, for streams; an id may come again in another part. What is new to a graph is taken in by
+  // append() and becomes searchable by finish(), which links all of it at once; without that it goes again. The rest is
+  // inserted by append() already. Does not outlive the index.
   class Inflow {
    public:
     virtual ~Inflow() = default;
@@ -41,6 +41,7 @@ class Index {
   };
   virtual std::unique_ptr<Inflow> inflow(uint64_t expected) = 0;  // 0 = not known
   virtual Status remove(const int64_t* ids, uint64_t n, uint64_t* removed) = 0;
+  virtual Status compact(gyr_task* task) = 0;
 
   // Ids that searches may return, prepared once; the index takes out what it deletes.
   class Selection {

@@ -8,7 +8,8 @@
 namespace gyr::index {
 namespace {
 
-constexpr uint64_t kAtOnce = 1024;  // vectors that are written while readers wait
+constexpr uint64_t kAtOnce = 256;    // vectors that are written while readers wait
+constexpr uint64_t kLookedUp = 256;  // ids that are looked up while deletions wait
 
 }  // namespace
 
@@ -30,6 +31,7 @@ class Staging final : public Index::Inflow {
   // Inserts those that are there already, and says which are not.
   Status replace(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task, Array<uint32_t>* fresh);
   Status stage(const int64_t* ids, const float* vectors, const Array<uint32_t>& fresh);
+  Status link(gyr_task* task);
   template <class T>
   Aligned<T> memory() const {
     return Aligned<T>(index_.runtime_->memory());
@@ -61,13 +63,17 @@ Status Staging::replace(const int64_t* ids, const float* vectors, uint64_t n, gy
   Array<int64_t> known(memory<int64_t>());
   Array<float> rows(memory<float>());
   fresh->reserve(n);
-  for (uint64_t i = 0; i < n; i++) {
-    if (index_.store_.find(ids[i]) == kNone) {
-      fresh->push_back(uint32_t(i));
-      continue;
+  {
+    Gate::Reader reader(index_.gate_);
+    for (uint64_t i = 0; i < n; i++) {
+      if (i % kLookedUp == 0) reader.give_way();
+      if (index_.store_.find(ids[i]) == kNone) {
+        fresh->push_back(uint32_t(i));
+        continue;
+      }
+      known.push_back(ids[i]);
+      rows.insert(rows.end(), vectors + i * dim, vectors + (i + 1) * dim);
     }
-    known.push_back(ids[i]);
-    rows.insert(rows.end(), vectors + i * dim, vectors + (i + 1) * dim);
   }
   return known.empty() ? Status() : index_.insert(known.data(), rows.data(), known.size(), task);
 }
@@ -80,7 +86,7 @@ Status Staging::stage(const int64_t* ids, const float* vectors, const Array<uint
       index_.make_room(std::min<uint64_t>(store.slots() + expected_, kMaxSlots));
     } catch (const BudgetExceeded&) {  // there may be others among them that replace some
     }
-  GYR_TRY(index_.admit(fresh.size(), vectors, fresh.size()));
+  GYR_TRY(index_.admit(fresh.size() - std::min<uint64_t>(fresh.size(), store.free_slots()), vectors, fresh.size()));
   ids_.reserve(std::max<uint64_t>(ids_.size() + fresh.size(), ids_.capacity() + ids_.capacity() / 4));
   taken_.reserve(fresh.size());
   Array<float> row(store.stride, 0, memory<float>());
@@ -98,8 +104,15 @@ Status Staging::stage(const int64_t* ids, const float* vectors, const Array<uint
 }
 
 Status Staging::finish(gyr_task* task) {
-  std::lock_guard writer(index_.writer_);
-  if (index_.lists_) return index_.renew_lists(true, task);
+  {
+    std::lock_guard writer(index_.writer_);
+    GYR_TRY(index_.lists_ ? index_.renew_lists(true, task) : link(task));
+  }
+  index_.compact_when_due(task);
+  return {};
+}
+
+Status Staging::link(gyr_task* task) {
   struct AtEnd {
     Taken& taken;
     ~AtEnd() { taken.clear(); }
@@ -115,7 +128,9 @@ Status Staging::finish(gyr_task* task) {
   Array<float> late_rows(memory<float>()), scratch(store.stride, 0, memory<float>());
   at.reserve(order.size());
   fresh.reserve(order.size());
+  std::optional<Gate::Reader> reader(index_.gate_);
   for (uint64_t i = 0; i < order.size(); i++) {
+    if (i % kLookedUp == 0) reader->give_way();
     const int64_t id = ids_[order[i]];
     if (i + 1 < order.size() && ids_[order[i + 1]] == id) continue;
     if (store.find(id) == kNone) {
@@ -127,6 +142,7 @@ Status Staging::finish(gyr_task* task) {
     late.push_back(id);
     late_rows.insert(late_rows.end(), row, row + store.dim);
   }
+  reader.reset();
   set_phase(task, "build", fresh.size() + late.size());
   GYR_TRY(index_.link(fresh, at, task));
   return index_.insert(late.data(), late_rows.data(), late.size(), task);

@@ -51,19 +51,24 @@ Lists::Lists(std::pmr::memory_resource* memory, const Store& store, uint32_t wan
       wanted_(wanted),
       stride_(uint32_t(align_up(store.dim, 16))),
       seed_(seed),
+      trained_on_(Aligned<uint64_t>(memory)),
       keys_(Aligned<float>(memory)),
       kept_(store.dim, 0, Aligned<float>(memory)),
       group_(Aligned<uint32_t>(memory)),
       codes_(Aligned<int8_t>(memory)),
       notes_(Aligned<Note>(memory)) {
   now_ = std::make_unique<State>(memory_, store_);
+  take_origin(now_.get());
+}
+
+void Lists::take_origin(State* s) const {
   const Array<float> zero(store_.dim, 0, Aligned<float>(memory_));
   const uint32_t starts[] = {0, 1};
-  now_->keys.set(zero, starts);
-  now_->centres.assign(store_.stride, 0);
-  now_->spread.assign(1, 0);
-  open_lists(now_.get());
-  finish_centres(now_.get());
+  s->keys.set(zero, starts);
+  s->centres.assign(store_.stride, 0);
+  s->spread.assign(1, 0);
+  open_lists(s);
+  finish_centres(s);
 }
 
 uint32_t Lists::wanted_lists(uint32_t wanted, uint64_t count) {
@@ -253,7 +258,7 @@ void Lists::remove(uint32_t slot) {
 }
 
 bool Lists::outgrown(bool finished) const {
-  const uint64_t count = store_.count, trained = now_->trained;
+  const uint64_t count = store_.count(), trained = now_->trained;
   if (count < knobs::capacity(kFirstTraining, 16)) return false;
   if (count >= kOutgrown * trained || now_->since >= kOutgrown * count || count * kOutgrown * 2 < trained) return true;
   return finished && count > trained + trained / 2;
@@ -300,10 +305,25 @@ void Lists::place(Runtime* runtime, const State& s, std::span<const uint32_t> sl
 
 Status Lists::train(Runtime* runtime, gyr_task* task) {
   auto s = std::make_unique<State>(memory_, store_);
+  trained_on_.resize(store_.alive.size());
+  uint64_t n_live = 0;
+  for (uint64_t w = 0; w < trained_on_.size(); w++)
+    n_live += uint64_t(std::popcount(trained_on_[w] = store_.alive_word(w)));
   Array<uint32_t> live(Aligned<uint32_t>{memory_});
-  live.reserve(store_.count);
-  for (uint32_t slot = 0; slot < store_.slots(); slot++)
-    if (store_.is_alive(slot)) live.push_back(slot);
+  live.reserve(n_live);
+  for (uint64_t w = 0; w < trained_on_.size(); w++)
+    for (uint64_t bits = trained_on_[w]; bits; bits &= bits - 1)
+      live.push_back(uint32_t(w * 64) + uint32_t(std::countr_zero(bits)));
+  s->list_of.reserve(store_.ids.capacity());
+  s->list_of.resize(store_.slots(), kNone);
+  if (n_live < knobs::capacity(kFirstTraining, 16)) {  // by compaction
+    take_origin(s.get());
+    for (uint32_t slot : live) s->list_of[slot] = 0;
+    hand_out(s.get());
+    fill(runtime, s.get());
+    next_ = std::move(s);
+    return {};
+  }
   const uint32_t wanted = wanted_lists(wanted_, live.size());
   {
     const uint64_t n = std::min<uint64_t>(live.size(), wanted * kSamplesPerList), dim = store_.dim;
@@ -314,22 +334,37 @@ Status Lists::train(Runtime* runtime, gyr_task* task) {
     for (size_t i = 0; i < n; i++) key_of(*s, sample.data() + i * dim, sample.data() + i * dim);
     GYR_TRY(s->keys.train(runtime, {sample.data(), n}, wanted, seed_, task));
   }
-  s->list_of.reserve(store_.ids.capacity());
-  s->list_of.resize(store_.slots(), kNone);
   Array<uint32_t> found(live.size(), 0, Aligned<uint32_t>(memory_));
   place(runtime, *s, live, found.data());
   GYR_TRY(check(task));
   for (size_t i = 0; i < live.size(); i++) s->list_of[live[i]] = found[i];
   describe(runtime, s.get());
   fill(runtime, s.get());
-  s->trained = store_.count;
+  s->trained = n_live;
   next_ = std::move(s);
   return {};
 }
 
 void Lists::use() {
   now_.swap(next_);
+  for (uint64_t w = 0; w < trained_on_.size(); w++)
+    for (uint64_t gone = trained_on_[w] & ~store_.alive_word(w); gone; gone &= gone - 1)
+      remove(uint32_t(w * 64) + uint32_t(std::countr_zero(gone)));
+}
+
+void Lists::clean_up() {
   next_.reset();
+  Array<uint64_t>(trained_on_.get_allocator()).swap(trained_on_);
+}
+
+// Writes each list's slots down, as list_of has them.
+void Lists::hand_out(State* s) const {
+  Array<uint32_t> sizes(s->lists.size(), 0, Aligned<uint32_t>(memory_));
+  for (uint32_t list : s->list_of)
+    if (list != kNone) sizes[list]++;
+  for (size_t i = 0; i < sizes.size(); i++) s->lists[i].slots.reserve(sizes[i]);
+  for (uint32_t slot = 0; slot < s->list_of.size(); slot++)
+    if (s->list_of[slot] != kNone) s->lists[s->list_of[slot]].slots.push_back(slot);
 }
 
 // Centres and spread of the vectors that list_of gives each list. Lists without any keep their key, scaled back.
@@ -338,12 +373,7 @@ void Lists::describe(Runtime* runtime, State* s) const {
   s->centres.assign(uint64_t(n_lists) * store_.stride, 0);
   s->spread.assign(n_lists, 0);
   open_lists(s);
-  Array<uint32_t> sizes(n_lists, 0, Aligned<uint32_t>(memory_));
-  for (uint32_t list : s->list_of)
-    if (list != kNone) sizes[list]++;
-  for (uint32_t i = 0; i < n_lists; i++) s->lists[i].slots.reserve(sizes[i]);
-  for (uint32_t slot = 0; slot < s->list_of.size(); slot++)
-    if (s->list_of[slot] != kNone) s->lists[s->list_of[slot]].slots.push_back(slot);
+  hand_out(s);
   runtime->parallel_for(n_lists, [&](uint64_t i) {
     const auto& slots = s->lists[i].slots;
     if (slots.empty()) return;

@@ -6,7 +6,7 @@
 // a power of its length, so that the long ones stand apart and get lists of their own, small ones. Vectors of one
 // length are left as they are. A list is worth its centre's score and some deviations of its vectors from it.
 //
-// No locks: the writer prepares beside readers and changes while none is there.
+// No locks: the writer prepares beside readers and deletions, and changes while there are none.
 #pragma once
 
 #include <optional>
@@ -60,10 +60,15 @@ class Lists {
   void remove(uint32_t slot);
 
   // Whether the lists were made of far fewer vectors, of far more, or mostly of others; `finished`: no more will come
-  // soon. train() makes new lists of the store (parallel, beside readers), use() puts them in the old ones' place.
+  // soon. train() makes new lists of the store (parallel, beside readers and deletions), use() puts them in the old
+  // ones' place, and clean_up() frees those.
   bool outgrown(bool finished) const;
   Status train(Runtime* runtime, gyr_task* task);
   void use();
+  void clean_up();
+
+  // What deletions change and searches do not read: the list of each slot.
+  Array<uint32_t>& list_of() { return now_->list_of; }
 
   void save(ByteWriter* out) const;
   // Into a store that has its rows, while nobody reads.
@@ -116,6 +121,8 @@ class Lists {
   void key_of(const State& s, const float* row, float* key) const;
   void place(Runtime* runtime, const State& s, std::span<const uint32_t> slots, uint32_t* out) const;
   void describe(Runtime* runtime, State* s) const;
+  void take_origin(State* s) const;
+  void hand_out(State* s) const;
   void open_lists(State* s) const;
   void finish_centres(State* s) const;
   void fill(Runtime* runtime, State* s) const;
@@ -128,6 +135,7 @@ class Lists {
   const uint32_t stride_;  // of codes
   const uint64_t seed_;
   std::unique_ptr<State> now_, next_;
+  Array<uint64_t> trained_on_;  // bits of the slots that `next_` has in lists
   // The group under insertion.
   Array<float> keys_, kept_;
   Array<uint32_t> group_;

@@ -1,4 +1,5 @@
-// Vectors in large numbers: all links are found anew, beside readers, and put in place in one step.
+// Vectors in large numbers: all links are found anew, beside readers and deletions, and put in place in one step. The
+// vectors follow, some at a time.
 #include <algorithm>
 
 #include "base/math.h"
@@ -7,11 +8,13 @@
 namespace gyr::index {
 namespace {
 
-constexpr uint64_t kAtOnce = 1024;  // vectors that a thread encodes, or that are written while readers wait
+constexpr uint64_t kAtOnce = 1024;    // vectors that a thread encodes
+constexpr uint64_t kPublished = 256;  // that are written while readers wait
 
 }  // namespace
 
-Codes VectorIndex::code_anew(std::span<const uint32_t> slots, const RowReader& given) const {
+Codes VectorIndex::code_anew(std::span<const uint32_t> members, uint64_t slots, uint64_t capacity,
+                             const RowReader& given) const {
   const bool keep = store_.vectors.share_codes();
   const Codes& old = *store_.codes;
   Codes codes(runtime_->memory(), store_.dim, store_.ops);
@@ -22,22 +25,22 @@ Codes VectorIndex::code_anew(std::span<const uint32_t> slots, const RowReader& g
   if (keep)
     codes.set(old.centre(), old.axes(), old.next_learning());
   else
-    codes.learn([&](uint64_t i, float* scratch) { return row_of(slots[i], scratch); }, slots.size());
-  codes.reserve(store_.ids.capacity());
-  codes.resize(store_.slots());
+    codes.learn([&](uint64_t i, float* scratch) { return row_of(members[i], scratch); }, members.size());
+  codes.reserve(capacity);
+  codes.resize(slots);
   if (keep)  // also of vectors in slots that are not known yet
-    runtime_->parallel_for(div_up(store_.slots(), kAtOnce), [&](uint64_t part) {
-      for (uint64_t i = part * kAtOnce; i < std::min<uint64_t>((part + 1) * kAtOnce, store_.slots()); i++)
+    runtime_->parallel_for(div_up(slots, kAtOnce), [&](uint64_t part) {
+      for (uint64_t i = part * kAtOnce; i < std::min<uint64_t>((part + 1) * kAtOnce, slots); i++)
         codes.copy(uint32_t(i), old);
     });
-  runtime_->parallel_for(div_up(slots.size(), kAtOnce), [&](uint64_t part) {
+  runtime_->parallel_for(div_up(members.size(), kAtOnce), [&](uint64_t part) {
     CodeQuery work(runtime_->memory());
     Array<float> scratch(store_.stride, 0, Aligned<float>(runtime_->memory()));
-    for (uint64_t i = part * kAtOnce; i < std::min<uint64_t>((part + 1) * kAtOnce, slots.size()); i++) {
-      const float* row = given(slots[i], scratch.data());
+    for (uint64_t i = part * kAtOnce; i < std::min<uint64_t>((part + 1) * kAtOnce, members.size()); i++) {
+      const float* row = given(members[i], scratch.data());
       if (!row && keep) continue;
-      codes.write(slots[i], row ? row : store_.read(slots[i], scratch.data()), &work);
-      if (keep) codes.settle(slots[i], &work);
+      codes.write(members[i], row ? row : store_.read(members[i], scratch.data()), &work);
+      if (keep) codes.settle(members[i], &work);
     }
   });
   return codes;
@@ -46,23 +49,22 @@ Codes VectorIndex::code_anew(std::span<const uint32_t> slots, const RowReader& g
 Status VectorIndex::rebuild(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task) {
   const auto memory = runtime_->memory();
   Array<uint32_t> at(n, 0, Aligned<uint32_t>(memory));   // the vectors' slots
-  Array<uint32_t> members = alive_and(n);                // and the new ones
   Array<uint32_t> replaced{Aligned<uint32_t>(memory)};   // vectors that replace others
   Array<uint32_t> vector_of{Aligned<uint32_t>(memory)};  // [slots], of those, by slot
   replaced.reserve(n);
   staged_.resize(store_.stride);
   Taken taken(&store_, &gate_, memory);
+  taken.end_at(store_.slots(), &*graph_);
   taken.reserve(n);
-  for (uint64_t begin = 0; begin < n; begin += kAtOnce) {
+  for (uint64_t begin = 0; begin < n; begin += kPublished) {
     std::unique_lock exclusive(gate_);
-    for (uint64_t i = begin; i < std::min(begin + kAtOnce, n); i++) {
+    for (uint64_t i = begin; i < std::min(begin + kPublished, n); i++) {
       at[i] = store_.find(ids[i]);
       if (at[i] != kNone) {
         replaced.push_back(uint32_t(i));
         continue;
       }
       at[i] = taken.take();
-      members.push_back(at[i]);
       store_.prepare(vectors + i * store_.dim, staged_.data());
       store_.write_row(at[i], staged_.data());
     }
@@ -70,54 +72,78 @@ Status VectorIndex::rebuild(const int64_t* ids, const float* vectors, uint64_t n
   }
   if (!replaced.empty()) vector_of.assign(store_.slots(), kNone);
   for (uint32_t i : replaced) vector_of[at[i]] = i;
-  Codes codes = code_anew(members, [&](uint64_t slot, float* scratch) -> const float* {
-    if (vector_of.empty() || vector_of[slot] == kNone) return nullptr;
-    store_.prepare(vectors + uint64_t(vector_of[slot]) * store_.dim, scratch);
-    return scratch;
-  });
+  if (!replaced.empty())
+    for (uint32_t slot : taken.slots()) vector_of[slot] = kNone;  // also of what was deleted after it was found
+  const uint64_t changes = changes_.load(std::memory_order_relaxed);
+  const Array<uint32_t> members = alive_and(taken.slots());
+  Codes codes =
+      code_anew(members, store_.slots(), store_.ids.capacity(), [&](uint64_t slot, float* scratch) -> const float* {
+        if (vector_of.empty() || vector_of[slot] == kNone) return nullptr;
+        store_.prepare(vectors + uint64_t(vector_of[slot]) * store_.dim, scratch);
+        return scratch;
+      });
   Links links(memory);
   links.of.reserve(graph_->links.capacity());
   GYR_TRY(build_links(codes, members, store_.metric, graph_->width, graph_->seed, runtime_.get(), task, &links));
 
-  std::unique_lock exclusive(gate_);  // let go before `taken` takes it
-  for (uint32_t i : replaced) {
-    store_.prepare(vectors + uint64_t(i) * store_.dim, staged_.data());
-    store_.write_row(at[i], staged_.data());
+  take_links(changes, &codes, &links);
+  // Each id is old or new meanwhile: scores are by rows.
+  for (uint64_t begin = 0, next = 0; begin < n; begin += kPublished) {
+    std::unique_lock exclusive(gate_);
+    for (uint64_t i = begin; i < std::min(begin + kPublished, n); i++) {
+      if (next == replaced.size() || replaced[next] != i) {
+        publish(at[i], ids[i]);
+        continue;
+      }
+      next++;
+      if (vector_of[at[i]] != i) continue;
+      store_.prepare(vectors + i * store_.dim, staged_.data());
+      store_.write_row(at[i], staged_.data());
+      if (store_.stored != GYR_STORED_FP32) store_.write_code(at[i]);  // of what is kept now
+    }
   }
-  std::swap(*store_.codes, codes);
-  if (store_.stored != GYR_STORED_FP32)
-    for (uint32_t i : replaced) store_.write_code(at[i]);  // of what is kept now
-  graph_->adopt(&links);
-  publish_new(ids, at.data(), n);
+  taken.keep();
   advance(task, n);
   return {};
 }
 
-Array<uint32_t> VectorIndex::alive_and(uint64_t more) const {
+// Codes that are the vectors are those of the store: the others were of what was to be written.
+void VectorIndex::take_links(uint64_t changes, Codes* codes, Links* links) {
+  std::unique_lock exclusive(gate_);
+  if (!store_.vectors.share_codes()) std::swap(*store_.codes, *codes);
+  graph_->adopt(links);
+  changes_.fetch_sub(changes, std::memory_order_relaxed);
+  put_off_ = 0;
+  builds_++;
+}
+
+Array<uint32_t> VectorIndex::alive_and(std::span<const uint32_t> more) const {
   Array<uint32_t> slots{Aligned<uint32_t>(runtime_->memory())};
-  slots.reserve(store_.count + more);
+  slots.reserve(store_.count() + more.size());
   for (uint32_t slot = 0; slot < store_.slots(); slot++)
     if (store_.is_alive(slot)) slots.push_back(slot);
+  slots.insert(slots.end(), more.begin(), more.end());
   return slots;
 }
 
 Status VectorIndex::link_at_once(std::span<const int64_t> ids, std::span<const uint32_t> at, gyr_task* task) {
-  Array<uint32_t> members = alive_and(at.size());
-  members.insert(members.end(), at.begin(), at.end());
-  Codes codes = code_anew(members, [](uint64_t, float*) { return nullptr; });
+  const uint64_t changes = changes_.load(std::memory_order_relaxed);
+  const Array<uint32_t> members = alive_and(at);
+  Codes codes = code_anew(members, store_.slots(), store_.ids.capacity(), [](uint64_t, float*) { return nullptr; });
   Links links(runtime_->memory());
   links.of.reserve(graph_->links.capacity());
   GYR_TRY(build_links(codes, members, store_.metric, graph_->width, graph_->seed, runtime_.get(), task, &links));
-  std::unique_lock exclusive(gate_);
-  std::swap(*store_.codes, codes);
-  graph_->adopt(&links);
-  publish_new(ids.data(), at.data(), at.size());
+  take_links(changes, &codes, &links);
+  for (uint64_t begin = 0; begin < at.size(); begin += kPublished) {
+    std::unique_lock exclusive(gate_);
+    for (uint64_t i = begin; i < std::min<uint64_t>(begin + kPublished, at.size()); i++) publish(at[i], ids[i]);
+  }
   advance(task, at.size());
   return {};
 }
 
 Status VectorIndex::link(std::span<const int64_t> ids, std::span<const uint32_t> at, gyr_task* task) {
-  if (found_at_once(at.size(), store_.count)) try {
+  if (found_at_once(at.size(), store_.count())) try {
       return link_at_once(ids, at, task);
     } catch (const BudgetExceeded&) {  // in groups that takes longer, and less memory
     }
@@ -125,6 +151,8 @@ Status VectorIndex::link(std::span<const int64_t> ids, std::span<const uint32_t>
     GYR_TRY(check(task));
     const uint64_t n = std::min<uint64_t>(at.size() - done, graph_->group_limit());
     group_.assign(at.begin() + ptrdiff_t(done), at.begin() + ptrdiff_t(done + n));
+    fresh_.assign(n, 1);
+    make_ready_to_note(n);
     graph_->prepare(n, runtime_->concurrency());
     try {
       learn_again();

@@ -18,7 +18,7 @@ void TopK::finish(int64_t* ids, float* scores, uint32_t* count) {
 }
 
 uint64_t Allowed::count() const {
-  if (n_maps == 0) return store->count;
+  if (n_maps == 0) return store->count();
   uint64_t n = 0, words = store->alive.size();
   for (uint32_t i = 0; i < n_maps; i++) words = std::min<uint64_t>(words, div_up(maps[i].bits, 64));
   for (uint64_t w = 0; w < words; w++) n += uint64_t(std::popcount(word(w)));
@@ -30,7 +30,7 @@ uint32_t Blocks::next(uint32_t* at, uint32_t most) {
   if (!few_.empty()) {
     for (; next_ < few_.size() && n < most; next_++) {
       at[n] = few_[next_];
-      n += allowed_.unfiltered(few_[next_]);
+      n += few_[next_] < allowed_.store->slots() && allowed_.unfiltered(few_[next_]);  // slots go with their ids
     }
     return n;
   }

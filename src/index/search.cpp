@@ -92,7 +92,7 @@ Status VectorIndex::begin(const Query& q, uint64_t number, Lane* lane, gyr_task*
 Status VectorIndex::read_lists(const Query& q, uint64_t effort, Lane* lane, gyr_task* task) const {
   const uint64_t eligible = lane->choice->eligible;
   const uint64_t kept = lane->restricted ? reranked_of_scan(false, q.k, effort) : reranked(false, q.k, effort);
-  if (q.exact || eligible <= 2 * kept || eligible <= kScanPerCandidate * (effort * store_.count / eligible))
+  if (q.exact || eligible <= 2 * kept || eligible <= kScanPerCandidate * (effort * store_.count() / eligible))
     return scan(store_, lane->kept_query, lane->allowed, lane->choice->few, &lane->top, task);
   lane->plan = Plan::kReadLists;
   lane->found.reset(uint32_t(kept));
@@ -178,14 +178,19 @@ Status VectorIndex::search_some(const Query& q, uint64_t begin, uint64_t end, Se
   GYR_TRY(check(task));
   Lane *idle[SearchScratch::kLanes], *walking[SearchScratch::kLanes], *scanning[SearchScratch::kLanes];
   uint32_t n_idle = 0, n = 0, n_scanning = 0;
-  std::shared_lock shared(gate_);
+  std::optional<Gate::Reader> reader(gate_);
   choose(q, &s->choice);
+  // Ids that hold for all queries are looked up once: that may cost more than the queries.
+  const bool gives_way = !q.listed || q.allowed_offsets;
   for (auto& lane : s->lanes) {
     lane->choice = &s->choice;
     idle[n_idle++] = &*lane;
   }
   for (uint64_t next = begin; next < end || n > 0 || n_scanning > 0;) {
     while (next < end && n_idle > 0) {
+      const bool none = n == 0 && n_scanning == 0;
+      if (gives_way && !none && gate_.wanted()) break;
+      if (gives_way && none && reader->give_way()) choose(q, &s->choice);
       Lane* lane = idle[--n_idle];
       GYR_TRY(this->begin(q, next++, lane, task));
       if (lane->plan == Plan::kWalk) {
@@ -197,7 +202,7 @@ Status VectorIndex::search_some(const Query& q, uint64_t begin, uint64_t end, Se
         idle[n_idle++] = lane;
       }
     }
-    if (n_scanning > 0 && (n_idle == 0 || next == end) && n == 0) {  // as many together as there can be
+    if (n_scanning > 0 && n == 0) {  // as many together as there can be
       GYR_TRY(scan_codes({scanning, n_scanning}, s, task));
       for (; n_scanning > 0; idle[n_idle++] = scanning[--n_scanning]) finish(q, scanning[n_scanning - 1], s, out);
     }
@@ -221,7 +226,7 @@ Status VectorIndex::search_some(const Query& q, uint64_t begin, uint64_t end, Se
       }
     }
   }
-  shared.unlock();
+  reader.reset();
   tell(q, s);
   return {};
 }

@@ -66,7 +66,7 @@ Result<std::shared_ptr<const Index::Selection>> VectorIndex::select(const IdSpan
   auto chosen = std::make_shared<SlotSelection>(selections_, runtime_->memory());
   uint64_t total = ids ? ids->size() : 0;
   {
-    std::shared_lock shared(gate_);
+    Gate::Reader reader(gate_);
     chosen->open(store_.slots());
     if (!ids) total = store_.slots();
   }
@@ -82,29 +82,29 @@ Result<std::shared_ptr<const Index::Selection>> VectorIndex::select(const IdSpan
     if (ids) {
       part = ids->subspan(at, end - at);
     } else {
-      std::shared_lock shared(gate_);
+      Gate::Reader reader(gate_);
       live.clear();
-      for (uint64_t slot = at; slot < end; slot++)
+      for (uint64_t slot = at; slot < std::min<uint64_t>(end, store_.slots()); slot++)
         if (store_.is_alive(uint32_t(slot))) live.push_back(store_.ids[slot]);
       part = {live.data(), live.size()};
     }
     keep.assign(part.size(), 1);
     if (test && !part.empty()) GYR_TRY(test(part, keep.data()));  // beside writers, too: ids are looked up afterwards
-    std::shared_lock shared(gate_);
+    Gate::Reader reader(gate_);
     for (size_t i = 0; i < part.size(); i++) {
       if (!keep[i]) continue;
       if (uint32_t slot = store_.find(part[i]); slot != kNone) chosen->add(slot);
     }
     advance(task, end - at);
   }
-  std::shared_lock shared(gate_);
+  Gate::Reader reader(gate_);
   chosen->list();
   return std::shared_ptr<const Selection>(std::move(chosen));
 }
 
 void VectorIndex::fill_filter_info(const Selection& selection, gyr_index_filter_info* info) const {
   const auto& chosen = static_cast<const SlotSelection&>(selection);
-  std::shared_lock shared(gate_);
+  Gate::Reader reader(gate_);
   info->count = chosen.count();
   info->changes = chosen.changes();
   info->bytes = chosen.bytes();

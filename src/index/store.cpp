@@ -54,11 +54,11 @@ void Store::load_row(uint32_t slot, const uint8_t* saved) {
 }
 
 uint32_t Store::take_slot() {
-  if (free_count_ > 0) {
+  if (free_slots() > 0) {
     while (free_[first_free_] == 0) first_free_++;
     const auto slot = uint32_t(first_free_ * 64) + uint32_t(std::countr_zero(free_[first_free_]));
     free_[first_free_] &= free_[first_free_] - 1;
-    free_count_--;
+    free_count_.store(free_slots() - 1, std::memory_order_relaxed);
     return slot;
   }
   uint32_t slot = slots();
@@ -70,26 +70,46 @@ uint32_t Store::take_slot() {
 }
 
 void Store::give_back(uint32_t slot) {
-  ids[slot] = 0;  // dead slots look the same in every file
-  free_[slot >> 6] |= uint64_t(1) << (slot & 63);
-  first_free_ = free_count_++ ? std::min<uint64_t>(first_free_, slot >> 6) : slot >> 6;
+  uint64_t& word = free_[slot >> 6];
+  const uint64_t bit = uint64_t(1) << (slot & 63), had = free_slots();
+  if (word & bit) return;
+  word |= bit;
+  first_free_ = had ? std::min<uint64_t>(first_free_, slot >> 6) : slot >> 6;
+  free_count_.store(had + 1, std::memory_order_relaxed);
 }
 
 void Store::publish(uint32_t slot, int64_t id) {
   ids[slot] = id;
-  alive[slot >> 6] |= uint64_t(1) << (slot & 63);
+  std::atomic_ref(alive[slot >> 6]).store(alive[slot >> 6] | uint64_t(1) << (slot & 63), std::memory_order_relaxed);
   map.insert(id, slot);
-  count++;
+  count_.store(count() + 1, std::memory_order_relaxed);
 }
 
-bool Store::remove(int64_t id) {
-  uint32_t slot = find(id);
-  if (slot == kNone) return false;
-  map.erase(id, ids.data());
-  alive[slot >> 6] &= ~(uint64_t(1) << (slot & 63));
+// The slot's id stays: who makes another map reads it beside deletions.
+void Store::remove(uint32_t slot) {
+  map.erase(ids[slot], ids.data());
+  std::atomic_ref(alive[slot >> 6]).store(alive[slot >> 6] & ~(uint64_t(1) << (slot & 63)), std::memory_order_relaxed);
   give_back(slot);
-  count--;
-  return true;
+  count_.store(count() - 1, std::memory_order_relaxed);
+}
+
+uint64_t Store::used_slots() const {
+  uint64_t n = slots();
+  while (n > 0 && free_[(n - 1) >> 6] >> ((n - 1) & 63) & 1) n--;
+  return n;
+}
+
+void Store::cut(uint64_t slots) {
+  uint64_t freed = 0;
+  for (uint64_t slot = slots; slot < ids.size(); slot++) {
+    uint64_t& word = free_[slot >> 6];
+    freed += word >> (slot & 63) & 1;
+    word &= ~(uint64_t(1) << (slot & 63));
+  }
+  free_count_.store(free_slots() - freed, std::memory_order_relaxed);
+  ids.resize(slots);
+  each_bits([&](auto* bits) { bits->resize(div_up(slots, 64)); });
+  each_array([&](auto* array, uint64_t each) { array->resize(slots * each); });
 }
 
 namespace {

@@ -3,6 +3,7 @@
 
 #include <gyr/index.h>
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 
@@ -21,7 +22,8 @@ class Store {
   // with_codes: for a graph.
   Store(std::pmr::memory_resource* memory, uint32_t dim, gyr_metric metric, gyr_stored stored, bool with_codes);
 
-  // Room for so many slots, exactly; the only function that allocates what stays, and it changes nothing else.
+  // Room for so many slots, exactly, before there are readers. Beside them: room.cpp. Nothing else allocates what
+  // stays.
   void reserve(uint64_t total);
   // Writes a vector, already prepared, without making its slot alive; with the code that walks see.
   void write_row(uint32_t slot, const float* prepared) { vectors.write(slot, prepared); }
@@ -29,9 +31,13 @@ class Store {
   void write_code(uint32_t slot);                      // of a vector that is there
   void load_row(uint32_t slot, const uint8_t* saved);  // the same of a file's
   uint32_t take_slot();                                // the lowest free slot, or a new one; dead until publish()
-  void give_back(uint32_t slot);                       // a dead one that was taken
+  void give_back(uint32_t slot);                       // a dead one that was taken; nothing if it is free
   void publish(uint32_t slot, int64_t id);
-  bool remove(int64_t id);
+  void remove(uint32_t slot);
+  // No slot from here on is alive or taken.
+  uint64_t used_slots() const;
+  // Forgets the slots from `slots` on, which nothing refers to. Allocates nothing.
+  void cut(uint64_t slots);
 
   // Copies a caller's vector into a padded row, normalised under cosine. False: not finite, too long, or zero under
   // cosine.
@@ -43,28 +49,45 @@ class Store {
   const float* read(uint32_t slot, float* scratch) const { return vectors.read(slot, scratch); }
   uint32_t find(int64_t id) const { return map.find(id, ids.data()); }
   uint32_t slots() const { return uint32_t(ids.size()); }
-  uint64_t free_slots() const { return free_count_; }
-  bool is_alive(uint32_t slot) const { return alive[slot >> 6] >> (slot & 63) & 1; }
+  uint64_t free_slots() const { return free_count_.load(std::memory_order_relaxed); }
+  uint64_t count() const { return count_.load(std::memory_order_relaxed); }
+  // The writer's beside deletions, too, as count() and free_slots() are.
+  uint64_t alive_word(uint64_t w) const {
+    return std::atomic_ref(const_cast<uint64_t&>(alive[w])).load(std::memory_order_relaxed);
+  }
+  bool is_alive(uint32_t slot) const { return alive_word(slot >> 6) >> (slot & 63) & 1; }
   bool l2() const { return metric == GYR_METRIC_L2; }
   uint64_t id_bytes() const;  // ids, map and bitmaps
   static uint64_t id_bytes_of(uint64_t slots, uint32_t dim);
+  // use(array, elements a slot) of rows and codes.
+  template <class Use>
+  void each_array(const Use& use) {
+    vectors.each_array(use);
+    if (codes) codes->each_array(use);
+  }
+  // use(array) of bits by slot.
+  template <class Use>
+  void each_bits(const Use& use) {
+    use(&alive);
+    use(&free_);
+  }
 
   const uint32_t dim;
   const gyr_metric metric;
   const gyr_stored stored;
   const kernels::Ops* const ops;
-  uint64_t count = 0;
   std::optional<Codes> codes;
   Vectors vectors;
   const uint32_t stride;  // floats of a prepared row
-  Array<int64_t> ids;
+  Array<int64_t> ids;     // of the dead: anything
   Array<uint64_t> alive;
   IdMap map;
 
  private:
-  Array<uint64_t> free_;                      // bits of slots that were taken and given back
-  uint64_t free_count_ = 0, first_free_ = 0;  // first_free_: no word before it has a bit
-  Array<float> scratch_;                      // the writer's
+  Array<uint64_t> free_;  // bits of slots that were taken and given back
+  std::atomic<uint64_t> count_{0}, free_count_{0};
+  uint64_t first_free_ = 0;  // no word before it has a bit
+  Array<float> scratch_;     // the writer's
 };
 
 }  // namespace gyr::index

@@ -26,6 +26,7 @@ namespace {
 // An upsert of so many vectors, or of such a share of those that are there, finds all links anew: a link found that way
 // costs about a sixth.
 constexpr uint64_t kRebuiltFrom = 2000, kRebuiltShare = 5;
+constexpr uint64_t kAtOnce = 256;  // ids looked up or deleted while others wait
 
 }  // namespace
 
@@ -40,7 +41,7 @@ Status complete_options(gyr_index_options* o) {
   if (o->metric == GYR_METRIC_DEFAULT) o->metric = GYR_METRIC_IP;
   if (o->kind == GYR_INDEX_DEFAULT) o->kind = GYR_INDEX_GRAPH;
   if (o->degree == 0) o->degree = 16;
-  if (o->build_effort == 0) o->build_effort = 200;
+  if (o->build_effort == 0) o->build_effort = 100;
   if (o->stored == GYR_STORED_DEFAULT) o->stored = GYR_STORED_FP32;
   if (o->seed == 0) o->seed = 0x67797266616c636f;
   if (o->metric < GYR_METRIC_IP || o->metric > GYR_METRIC_L2)
@@ -61,7 +62,9 @@ VectorIndex::VectorIndex(std::shared_ptr<Runtime> runtime, const gyr_index_optio
       options_(options),
       store_(runtime_->memory(), options.dim, options.metric, options.stored, options.kind == GYR_INDEX_GRAPH),
       staged_(Aligned<float>(runtime_->memory())),
-      group_(Aligned<uint32_t>(runtime_->memory())) {
+      group_(Aligned<uint32_t>(runtime_->memory())),
+      fresh_(Aligned<uint8_t>(runtime_->memory())),
+      written_(Aligned<uint32_t>(runtime_->memory())) {
   if (options_.kind == GYR_INDEX_GRAPH)
     graph_.emplace(runtime_->memory(), store_, options_.degree * 2, options_.build_effort, options_.seed);
   if (options_.kind == GYR_INDEX_IVF) lists_.emplace(runtime_->memory(), store_, options_.lists, options_.seed);
@@ -89,13 +92,26 @@ Status VectorIndex::check_batch(const int64_t* ids, const float* vectors, uint64
 
 Status VectorIndex::upsert(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task) {
   GYR_TRY(check_batch(ids, vectors, n));
-  std::lock_guard writer(writer_);
-  set_phase(task, graph_ && found_at_once(n, store_.count) ? "build" : "upsert", n);
-  return insert(ids, vectors, n, task);
+  {
+    std::lock_guard writer(writer_);
+    set_phase(task, graph_ && found_at_once(n, store_.count()) ? "build" : "upsert", n);
+    GYR_TRY(insert(ids, vectors, n, task));
+  }
+  compact_when_due(task);
+  return {};
+}
+
+uint64_t VectorIndex::count_new(const int64_t* ids, uint64_t n) const {
+  uint64_t fresh = 0;
+  Gate::Reader reader(gate_);
+  for (uint64_t i = 0; i < n; i++) {
+    if (i % kAtOnce == 0) reader.give_way();
+    fresh += store_.find(ids[i]) == kNone;
+  }
+  return fresh;
 }
 
 Status VectorIndex::admit(uint64_t fresh, const float* vectors, uint64_t n) {
-  fresh -= std::min<uint64_t>(fresh, store_.free_slots());
   if (store_.slots() + fresh >= kMaxSlots)
     return fail(GYR_E_RESOURCE_EXHAUSTED, "index", "an index holds fewer than 2^31 vectors");
   try {
@@ -108,17 +124,16 @@ Status VectorIndex::admit(uint64_t fresh, const float* vectors, uint64_t n) {
 }
 
 Status VectorIndex::insert(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task) {
-  uint64_t fresh = 0;
-  for (uint64_t i = 0; i < n; i++) fresh += store_.find(ids[i]) == kNone;
+  // In this order: an id deleted between the two leaves its slot.
+  const uint64_t free = store_.free_slots(), absent = count_new(ids, n), fresh = absent - std::min(absent, free);
   GYR_TRY(admit(fresh, vectors, n));
-  if (graph_ && found_at_once(n, store_.count)) try {
+  if (graph_ && found_at_once(n, store_.count())) try {
       return rebuild(ids, vectors, n, task);
     } catch (const BudgetExceeded&) {  // inserting in groups takes longer, and less memory
     }
   try {
     make_ready(n);
   } catch (const BudgetExceeded&) {
-    fresh -= std::min<uint64_t>(fresh, store_.free_slots());
     return no_room(*runtime_, options_, store_.slots() + fresh, fresh);
   }
   for (uint64_t done = 0; done < n;) {
@@ -137,27 +152,17 @@ uint64_t VectorIndex::group_limit() const {
 
 // New lists where the old ones were made of other vectors; finished: there are not more to come soon.
 Status VectorIndex::renew_lists(bool finished, gyr_task* task) {
-  if (!lists_->outgrown(finished)) return {};
-  GYR_TRY(lists_->train(runtime_.get(), task));
-  std::unique_lock exclusive(gate_);
-  lists_->use();
-  return {};
+  return lists_->outgrown(finished) ? train_lists(task) : Status();
 }
 
-// Growing arrays get a quarter of slack, unless there is no memory for it.
-void VectorIndex::make_room(uint64_t slots) {
-  auto reserve = [&](uint64_t total) {
+Status VectorIndex::train_lists(gyr_task* task) {
+  GYR_TRY(lists_->train(runtime_.get(), task));
+  {
     std::unique_lock exclusive(gate_);
-    store_.reserve(total);
-    if (graph_) graph_->reserve(total);
-    if (lists_) lists_->reserve(total);
-  };
-  const uint64_t had = store_.ids.capacity(), roomy = std::min<uint64_t>(had + had / 4 + 16, kMaxSlots);
-  try {
-    reserve(had > 0 && slots > had ? std::max(slots, roomy) : slots);
-  } catch (const std::bad_alloc&) {
-    reserve(slots);
+    lists_->use();
   }
+  lists_->clean_up();
+  return {};
 }
 
 // All memory that inserting n vectors in groups takes besides.
@@ -166,6 +171,7 @@ void VectorIndex::make_ready(uint64_t n) {
       std::min<uint64_t>(n, graph_ ? knobs::capacity(Graph::largest_group(graph_->width)) : group_limit());
   staged_.reserve(group * store_.stride);
   group_.reserve(group);
+  fresh_.reserve(group);
   if (graph_ && group > 0) graph_->prepare(group, runtime_->concurrency());
 }
 
@@ -195,15 +201,18 @@ void VectorIndex::learn_again() {
   if (!graph_ || store_.vectors.share_codes() || !store_.codes->outgrown(store_.slots())) return;
   Array<uint32_t> all(store_.slots(), 0, Aligned<uint32_t>(runtime_->memory()));
   std::iota(all.begin(), all.end(), 0);
-  Codes fresh = code_anew(all, [](uint64_t, float*) { return nullptr; });
+  Codes fresh = code_anew(all, all.size(), store_.ids.capacity(), [](uint64_t, float*) { return nullptr; });
   std::unique_lock exclusive(gate_);
   std::swap(*store_.codes, fresh);
 }
 
-// May throw for want of memory, but only before it changes anything.
+// May throw for want of memory, but only before it changes anything. Deletions come in between: of an id that was
+// there, they come after this insertion; of another one, before it.
 void VectorIndex::insert_group(const int64_t* ids, const float* vectors, uint32_t n) {
   staged_.resize(uint64_t(n) * store_.stride);
   group_.resize(n);
+  fresh_.resize(n);
+  make_ready_to_note(n);
   if (graph_) graph_->prepare(n, runtime_->concurrency());
   for (uint32_t i = 0; i < n; i++)
     store_.prepare(vectors + uint64_t(i) * store_.dim, staged_.data() + uint64_t(i) * store_.stride);
@@ -216,7 +225,8 @@ void VectorIndex::insert_group(const int64_t* ids, const float* vectors, uint32_
     std::unique_lock exclusive(gate_);
     for (uint32_t i = 0; i < n; i++) {
       uint32_t old = store_.find(ids[i]);
-      group_[i] = old == kNone ? store_.take_slot() : old;
+      fresh_[i] = old == kNone;
+      group_[i] = fresh_[i] ? store_.take_slot() : old;
       store_.write_coded_row(group_[i], staged_.data() + uint64_t(i) * store_.stride);
     }
     if (graph_) graph_->detach(group_);
@@ -226,17 +236,17 @@ void VectorIndex::insert_group(const int64_t* ids, const float* vectors, uint32_
 
 void VectorIndex::link_group(const int64_t* ids) {
   if (graph_) graph_->compute(runtime_.get());
+  if (watched_) written_.insert(written_.end(), group_.begin(), group_.end());  // has room
   std::unique_lock exclusive(gate_);
   if (graph_) graph_->apply();
-  publish_new(ids, group_.data(), group_.size());
+  for (size_t i = 0; i < group_.size(); i++)
+    if (fresh_[i]) publish(group_[i], ids[i]);
+  changes_.fetch_add(group_.size(), std::memory_order_relaxed);
 }
 
-void VectorIndex::publish_new(const int64_t* ids, const uint32_t* at, uint64_t n) {
-  for (uint64_t i = 0; i < n; i++) {
-    if (store_.find(ids[i]) != kNone) continue;
-    store_.publish(at[i], ids[i]);
-    selections_->changed();
-  }
+void VectorIndex::publish(uint32_t slot, int64_t id) {
+  store_.publish(slot, id);
+  selections_->changed();
 }
 
 // The staged rows of a group, whole between two searches.
@@ -248,41 +258,45 @@ void VectorIndex::insert_listed(const int64_t* ids, uint32_t n) {
     const uint32_t old = store_.find(ids[i]), slot = old == kNone ? store_.take_slot() : old;
     store_.write_row(slot, staged_.data() + uint64_t(i) * store_.stride);
     lists_->add(i, slot);
-    group_[i] = slot;
+    if (old == kNone) publish(slot, ids[i]);
   }
-  publish_new(ids, group_.data(), n);
 }
 
 void Taken::clear() {
   if (slots_.empty()) return;
   std::unique_lock exclusive(gate_);
   for (uint32_t slot : slots_)
-    if (!store_.is_alive(slot)) store_.give_back(slot);
+    if (slot < end_ && !store_.is_alive(slot)) store_.give_back(slot);
   slots_.clear();
+  if (end_ >= store_.slots()) return;
+  store_.cut(end_);
+  graph_->links.resize(end_ * graph_->width);
 }
 
 Status VectorIndex::remove(const int64_t* ids, uint64_t n, uint64_t* removed) {
-  std::lock_guard writer(writer_);
-  std::unique_lock exclusive(gate_);
   uint64_t count = 0;
-  for (uint64_t i = 0; i < n; i++) {
-    const uint32_t slot = store_.find(ids[i]);
-    if (slot == kNone) continue;
-    if (lists_) lists_->remove(slot);
-    store_.remove(ids[i]);
-    selections_->forget(slot);
-    selections_->changed();
-    count++;
+  for (uint64_t begin = 0; begin < n; begin += kAtOnce) {
+    std::unique_lock exclusive(gate_);
+    for (uint64_t i = begin; i < std::min(begin + kAtOnce, n); i++) {
+      const uint32_t slot = store_.find(ids[i]);
+      if (slot == kNone) continue;
+      if (lists_) lists_->remove(slot);
+      store_.remove(slot);
+      selections_->forget(slot);
+      selections_->changed();
+      changes_.fetch_add(1, std::memory_order_relaxed);
+      count++;
+    }
   }
   if (removed) *removed = count;
   return {};
 }
 
 void VectorIndex::slots(const int64_t* ids, uint64_t n, int64_t* out) const {
-  constexpr uint64_t kAtOnce = 256;
   uint32_t slots[kAtOnce];
-  std::shared_lock shared(gate_);
+  Gate::Reader reader(gate_);
   for (uint64_t first = 0; first < n; first += kAtOnce) {
+    reader.give_way();
     const uint64_t some = std::min(kAtOnce, n - first);
     store_.map.find_many(ids + first, some, store_.ids.data(), slots);
     for (uint64_t i = 0; i < some; i++) out[first + i] = slots[i] == kNone ? -1 : int64_t(slots[i]);
@@ -290,18 +304,20 @@ void VectorIndex::slots(const int64_t* ids, uint64_t n, int64_t* out) const {
 }
 
 bool VectorIndex::find_id_beyond(uint64_t end, int64_t* id) const {
-  std::shared_lock shared(gate_);
-  for (uint32_t slot = 0; slot < store_.slots(); slot++)
+  Gate::Reader reader(gate_);
+  for (uint32_t slot = 0; slot < store_.slots(); slot++) {
+    if (slot % 4096 == 0 && reader.give_way() && slot >= store_.slots()) break;
     if (store_.is_alive(slot) && uint64_t(store_.ids[slot]) >= end) return *id = store_.ids[slot], true;
+  }
   return false;
 }
 
 void VectorIndex::fill_info(gyr_index_info* info) const {
-  std::shared_lock shared(gate_);
+  Gate::Reader reader(gate_);
   info->dim = store_.dim;
   info->metric = store_.metric;
   info->kind = options_.kind;
-  info->count = store_.count;
+  info->count = store_.count();
   info->slots = store_.slots();
   info->stored = store_.stored;
   info->bytes_vectors = store_.vectors.bytes();

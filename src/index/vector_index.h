@@ -1,12 +1,12 @@
-// The one Index: a Store, with a Graph or Lists over it unless the kind is exact, behind a reader/writer lock.
+// The one Index: a Store, with a Graph or Lists over it unless the kind is exact, behind a gate.
 #pragma once
 
 #include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <shared_mutex>
 
+#include "index/gate.h"
 #include "index/graph.h"
 #include "index/index.h"
 #include "index/lane.h"
@@ -14,29 +14,6 @@
 #include "index/selection.h"
 
 namespace gyr::index {
-
-// A shared mutex whose writers are not starved: while one waits, new readers queue behind it.
-class Gate {
- public:
-  void lock() {
-    waiting_.fetch_add(1);
-    turn_.lock();
-    mutex_.lock();
-    turn_.unlock();
-    waiting_.fetch_sub(1);
-  }
-  void unlock() { mutex_.unlock(); }
-  void lock_shared() {
-    if (waiting_.load(std::memory_order_relaxed)) std::lock_guard turn(turn_);
-    mutex_.lock_shared();
-  }
-  void unlock_shared() { mutex_.unlock_shared(); }
-
- private:
-  std::shared_mutex mutex_;
-  std::mutex turn_;
-  std::atomic<int> waiting_{0};
-};
 
 // Slots that were taken for vectors and go back unless they are published by then. Of the writer.
 class Taken {
@@ -50,10 +27,15 @@ class Taken {
   uint32_t take() { return slots_.emplace_back(store_.take_slot()); }
   std::span<const uint32_t> slots() const { return slots_; }
   void clear();
+  void keep() { slots_.clear(); }
+  // Slots from here on are all taken by this: they are none any more when they go back.
+  void end_at(uint64_t slots, Graph* graph) { end_ = slots, graph_ = graph; }
 
  private:
   Store& store_;
   Gate& gate_;
+  Graph* graph_ = nullptr;
+  uint64_t end_ = UINT64_MAX;
   Array<uint32_t> slots_;
 };
 
@@ -66,6 +48,7 @@ class VectorIndex final : public Index {
   Status upsert(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task) override;
   std::unique_ptr<Inflow> inflow(uint64_t expected) override;
   Status remove(const int64_t* ids, uint64_t n, uint64_t* removed) override;
+  Status compact(gyr_task* task) override;
   std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<SearchScratch>(runtime_); }
   Status search(const Query& query, Scratch* scratch, gyr_task* task, int64_t* out_ids, float* out_scores,
                 uint32_t* out_counts) const override;
@@ -81,11 +64,37 @@ class VectorIndex final : public Index {
 
  private:
   Status check_batch(const int64_t* ids, const float* vectors, uint64_t n) const;
+
+  // Room for so many slots, with some slack when arrays grow: they are copied beside readers and put in place while
+  // there are none.
   void make_room(uint64_t slots);
+  // No slots beyond those in use and the first `least`, and no more room than they take.
+  void trim(uint64_t least);
+  void move_all(uint64_t slots, bool smaller);
+  template <class T>
+  void move(Array<T>* array, uint64_t capacity);
+  void move_bits(Array<uint64_t>* bits, uint64_t capacity);
+  void move_map(uint64_t slots);
+  void move_list_of(uint64_t capacity);
+  Array<uint64_t> alive_now() const;
+  template <class Use>
+  void each_gone(const Array<uint64_t>& were, const Use& use) const;
+
+  // Whether so much has changed that the links are to be found anew.
+  bool compaction_due() const;
+  void compact_when_due(gyr_task* task);
+  Status renew_graph(gyr_task* task);
+  Codes code_copies(std::span<const uint32_t> members, uint64_t slots, uint64_t capacity) const;
+  void adopt_renewed(uint64_t changes, std::span<const uint32_t> members, Codes* codes, Links* links);
+  void place_written(const Codes& codes, std::span<const uint32_t> members, Links* links);
+  void make_ready_to_note(uint64_t written);
+
   void make_ready(uint64_t n);
   void take_first_centre(const float* vectors, uint64_t n);
   void learn_kept_again();
   void learn_again();
+  // How many of the ids are new.
+  uint64_t count_new(const int64_t* ids, uint64_t n) const;
   // Room for so many more, in which what `vectors` begin with sets the first centre.
   Status admit(uint64_t fresh, const float* vectors, uint64_t n);
   // upsert() of what was checked, by the writer.
@@ -93,16 +102,19 @@ class VectorIndex final : public Index {
   void insert_group(const int64_t* ids, const float* vectors, uint32_t n);
   void insert_listed(const int64_t* ids, uint32_t n);
   Status renew_lists(bool finished, gyr_task* task);
+  Status train_lists(gyr_task* task);
   uint64_t group_limit() const;
   void link_group(const int64_t* ids);  // group_, whose rows and codes are written and whose links are forgotten
-  void publish_new(const int64_t* ids, const uint32_t* at, uint64_t n);
+  void publish(uint32_t slot, int64_t id);
   // The same for vectors that are in slots which nobody knows yet.
   Status link(std::span<const int64_t> ids, std::span<const uint32_t> at, gyr_task* task);
   Status link_at_once(std::span<const int64_t> ids, std::span<const uint32_t> at, gyr_task* task);
-  Array<uint32_t> alive_and(uint64_t more) const;  // slots, with room for more
-  // Codes with a centre and axes of their own for these slots; those that are the vectors keep theirs. given(slot,
-  // scratch [stride]): what the slot is to hold, null = what it holds.
-  Codes code_anew(std::span<const uint32_t> slots, const RowReader& given) const;
+  // `changes`: those that the links know of.
+  void take_links(uint64_t changes, Codes* codes, Links* links);
+  Array<uint32_t> alive_and(std::span<const uint32_t> more) const;  // slots
+  // Codes of the members with a centre and axes of their own, with room for `capacity` of `slots`; those that are the
+  // vectors keep theirs. given(slot, scratch [stride]): what the slot is to hold, null = what it holds.
+  Codes code_anew(std::span<const uint32_t> members, uint64_t slots, uint64_t capacity, const RowReader& given) const;
   // Inserts the vectors and finds all links anew, beside readers.
   Status rebuild(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task);
   Status check_queries(const Query& query) const;
@@ -137,14 +149,21 @@ class VectorIndex final : public Index {
 
   std::shared_ptr<Runtime> runtime_;
   gyr_index_options options_;
-  std::mutex writer_;  // one upsert or delete at a time; it may read without the gate
-  mutable Gate gate_;  // exclusive while the store or the links change
+  std::mutex compaction_;     // one at a time; taken before writer_
+  mutable FairMutex writer_;  // one upsert at a time. Rows, codes and links are read without the gate by who holds it
+  mutable Gate gate_;         // closed while the store or the links change. Deletions take nothing else
   Store store_;
   const std::shared_ptr<Selections> selections_ = std::make_shared<Selections>();
   std::optional<Graph> graph_;
   std::optional<Lists> lists_;
   Array<float> staged_;
   Array<uint32_t> group_;
+  Array<uint8_t> fresh_;              // of the group: takes a slot
+  std::atomic<uint64_t> changes_{0};  // upserts and deletions since all links were found; changed under the gate
+  std::atomic<uint64_t> put_off_{0};  // changes_ when they could not be found anew
+  uint64_t builds_ = 0;               // how often they were; writer_'s from here on
+  bool watched_ = false;              // a compaction is under way: it wants to know the slots written
+  Array<uint32_t> written_;
   std::atomic<uint64_t> tuned_{0};  // k << 32 | effort; 0 = not yet
   mutable Touched touched_;         // since it was made
   mutable std::mutex idle_mutex_;

@@ -33,6 +33,13 @@ class Vectors {
 
   void reserve(uint64_t slots);
   void resize(uint64_t slots);  // of shared codes: the owner does
+  // use(array, elements a slot), but for shared codes.
+  template <class Use>
+  void each_array(const Use& use) {
+    if (!coded()) use(&rows_, row_bytes());
+    if (stored_ == GYR_STORED_INT16) use(&rests_, code_stride_);
+    if (own_) own_->each_array(use);
+  }
   // row: padded with zeros to `stride`.
   void write(uint32_t slot, const float* row);
   // The vector as it is kept, where it lies or in scratch [dim].

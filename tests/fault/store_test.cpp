@@ -428,6 +428,20 @@ FAULT_SCENARIO(gyr_index_delete) { remove(f, GYR_INDEX_GRAPH); }
 FAULT_VARIANT(gyr_index_delete, exact) { remove(f, GYR_INDEX_EXACT); }
 FAULT_VARIANT(gyr_index_delete, ivf) { remove(f, GYR_INDEX_IVF); }
 
+void compact(Fault& f, gyr_index_kind kind) {
+  IndexHandle index = index_of(f, kind, 40);
+  std::vector<int64_t> last;
+  for (int64_t id = 20; id <= 40; id++) last.push_back(id);
+  GYR_SETUP(gyr_index_delete(index, last.data(), last.size(), nullptr, err));
+  f.call([&](gyr_error* err) { return gyr_index_compact(index, nullptr, err); });
+  EXPECT_EQ(count_of(index), 19u);
+  expect_searchable(index, 15);
+}
+
+FAULT_SCENARIO(gyr_index_compact) { compact(f, GYR_INDEX_GRAPH); }
+FAULT_VARIANT(gyr_index_compact, exact) { compact(f, GYR_INDEX_EXACT); }
+FAULT_VARIANT(gyr_index_compact, ivf) { compact(f, GYR_INDEX_IVF); }
+
 void search(Fault& f, gyr_index_kind kind, bool filter) {
   IndexHandle index = index_of(f, kind, 30);
   uint64_t all = UINT64_MAX;

@@ -274,6 +274,15 @@ TEST_P(IndexStress, DeletedStaysAwayAndPresentIsFound) {
     MUST(found == kStable) << found;
     CALL(gyr_index_destroy)(opened);
   });
+  hammer.operation(2, [&](Worker& w) {
+    Error err;
+    gyr_task* task = nullptr;
+    MUST_OK(err, CALL(gyr_task_create)(&task, &err));
+    if (w.one_in(4)) CALL(gyr_task_cancel)(task);
+    gyr_status s = CALL(gyr_index_compact)(index, task, &err);
+    MUST(s == GYR_OK || s == GYR_E_CANCELLED) << err.message;
+    gyr_task_destroy(task);
+  });
   hammer.operation(1, [&](Worker& w) {
     Error err;
     gyr_index_options o{};

@@ -747,6 +747,7 @@ FUNCTIONS = {
     "gyr_get_plan_destroy": (None, [c_void_p], "plan"),
     "gyr_get_plan_run": (c_int32, [c_void_p, POINTER(gyr_keys), c_uint64, c_int64, POINTER(gyr_get_destination), c_uint64, POINTER(gyr_error)], "plan keys n_keys now_us destinations n err"),
     "gyr_hash64": (c_uint64, [c_void_p, c_uint64], "data size"),
+    "gyr_index_compact": (c_int32, [c_void_p, c_void_p, POINTER(gyr_error)], "index task err"),
     "gyr_index_create": (c_int32, [c_void_p, POINTER(gyr_index_options), c_void_p, POINTER(gyr_error)], "runtime options out err"),
     "gyr_index_delete": (c_int32, [c_void_p, c_void_p, c_uint64, c_void_p, POINTER(gyr_error)], "index ids n deleted err"),
     "gyr_index_destroy": (None, [c_void_p], "index"),

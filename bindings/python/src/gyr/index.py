@@ -105,6 +105,10 @@ class Index(Handle):
         call(lib.gyr_index_delete, self._handle, address(labels), len(labels), ctypes.byref(deleted))
         return deleted.value
 
+    def compact(self, task: Task | None = None) -> None:
+        """Finds a graph's links anew and gives memory of deleted vectors back; searches and changes go on meanwhile."""
+        call(lib.gyr_index_compact, self._handle, task_handle(task))
+
     def slots(self, ids: Any) -> np.ndarray:
         """Positions in filter bitmaps, -1 for unknown ids."""
         labels = numbers(ids, np.int64)

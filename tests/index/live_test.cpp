@@ -1,0 +1,242 @@
+// An index under change: what rebuilding and compaction keep, bring back and give back.
+#include <atomic>
+#include <thread>
+
+#include "io/container.h"
+#include "tests/index/fixture.h"
+
+namespace gyr::test {
+namespace {
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr uint64_t kN = 2500;
+#else
+constexpr uint64_t kN = 5000;
+#endif
+constexpr uint32_t kDim = 16;
+
+std::vector<int64_t> numbers(uint64_t n, int64_t first = 0) {
+  std::vector<int64_t> ids(n);
+  for (uint64_t i = 0; i < n; i++) ids[i] = first + int64_t(i);
+  return ids;
+}
+
+gyr_index_info info_of(const Index& index) {
+  gyr_index_info info{};
+  index.fill_info(&info);
+  return info;
+}
+
+std::vector<uint8_t> bytes_of(const Index& index) {
+  ContainerWriter writer;
+  EXPECT_TRUE(index.save(&writer, "index").ok());
+  return *writer.serialize();
+}
+
+// At a small effort, so that worse links show.
+double recall_of(const Index& index, const std::vector<float>& queries) {
+  Index::Query q{queries.data(), queries.size() / kDim, 10, 16};
+  auto got = search(index, q);
+  q.exact = true;
+  return recall(got, search(index, q), 10);
+}
+
+void upsert_in_chunks(Index* index, const std::vector<int64_t>& ids, const float* vectors, uint64_t chunk) {
+  for (uint64_t at = 0; at < ids.size(); at += chunk)
+    ASSERT_TRUE(
+        index->upsert(ids.data() + at, vectors + at * kDim, std::min<uint64_t>(chunk, ids.size() - at), nullptr).ok());
+}
+
+class LiveTest : public testing::TestWithParam<gyr_metric> {};
+
+TEST_P(LiveTest, RecallAfterReplacingHalfIsThatOfAFreshBuild) {
+  auto runtime = make_runtime(2);
+  const auto ids = numbers(kN), half = numbers(kN / 2);
+  const auto data = mixture(kN, kDim, 1, 0.3), other = mixture(kN / 2, kDim, 2, 0.3), queries = mixture(200, kDim, 3);
+  auto fresh = make_index(runtime, kDim, GetParam(), GYR_INDEX_GRAPH);
+  ASSERT_TRUE(fresh->upsert(ids.data(), data.data(), kN, nullptr).ok());
+  auto index = make_index(runtime, kDim, GetParam(), GYR_INDEX_GRAPH);
+  auto before = data;
+  std::copy(other.begin(), other.end(), before.begin());
+  ASSERT_TRUE(index->upsert(ids.data(), before.data(), kN, nullptr).ok());
+  upsert_in_chunks(index.get(), half, data.data(), 400);
+  EXPECT_GE(recall_of(*index, queries), recall_of(*fresh, queries) - 0.02);
+  ASSERT_TRUE(index->compact(nullptr).ok());
+  EXPECT_GE(recall_of(*index, queries), recall_of(*fresh, queries) - 0.005);
+}
+INSTANTIATE_TEST_SUITE_P(All, LiveTest, testing::Values(GYR_METRIC_L2, GYR_METRIC_IP, GYR_METRIC_COSINE));
+
+TEST(Live, EndlessReplacementTakesNoMoreMemoryAndDeletionGivesItBack) {
+  auto index = make_index(make_runtime(2), kDim, GYR_METRIC_L2, GYR_INDEX_GRAPH);
+  const uint64_t n = 1000;
+  uint64_t first = 0;
+  for (int round = 0; round < 20; round++) {
+    const auto ids = numbers(n, int64_t(round) * int64_t(n));
+    const auto data = mixture(n, kDim, uint64_t(round));
+    for (uint64_t at = 0; at < n; at += 250) {
+      ASSERT_TRUE(index->upsert(ids.data() + at, data.data() + at * kDim, 250, nullptr).ok());
+      const auto old = numbers(250, ids[at] - int64_t(n));
+      ASSERT_TRUE(index->remove(old.data(), 250, nullptr).ok());
+    }
+    const auto info = info_of(*index);
+    EXPECT_EQ(info.count, n);
+    EXPECT_LE(info.slots, n + 250);
+    if (round == 1) first = info.bytes;
+    EXPECT_LE(info.bytes, round > 1 ? first + first / 2 : info.bytes) << round;
+  }
+  const auto gone = numbers(n - 100, int64_t(19 * n) + 100);
+  std::vector<int64_t> kept = numbers(100, int64_t(19 * n)), slots(100), after(100);
+  ASSERT_TRUE(index->remove(gone.data(), gone.size(), nullptr).ok());
+  index->slots(kept.data(), 100, slots.data());
+  ASSERT_TRUE(index->compact(nullptr).ok());
+  index->slots(kept.data(), 100, after.data());
+  EXPECT_EQ(slots, after);
+  const auto info = info_of(*index);
+  EXPECT_EQ(info.count, 100u);
+  EXPECT_EQ(info.slots, uint64_t(*std::max_element(slots.begin(), slots.end())) + 1);
+  ASSERT_TRUE(index->remove(kept.data(), 100, nullptr).ok());
+  ASSERT_TRUE(index->compact(nullptr).ok());
+  EXPECT_EQ(info_of(*index).slots, 0u);
+  EXPECT_LT(info_of(*index).bytes, first / 10);
+  const auto data = mixture(50, kDim, 5);
+  ASSERT_TRUE(index->upsert(kept.data(), data.data(), 50, nullptr).ok());
+  EXPECT_EQ(search(*index, {data.data() + 7 * kDim, 1, 1}).ids[0], kept[7]);
+}
+
+TEST(Live, CompactionIsTheSameForAnyThreadsAndThroughAFile) {
+  const uint64_t n = 3000;
+  const auto ids = numbers(2 * n);
+  const auto data = mixture(2 * n, kDim, 1);
+  std::vector<uint8_t> first;
+  for (uint32_t threads : {1u, 2u}) {
+    auto runtime = make_runtime(threads);
+    auto index = make_index(runtime, kDim, GYR_METRIC_IP, GYR_INDEX_GRAPH);
+    ASSERT_TRUE(index->upsert(ids.data(), data.data(), n, nullptr).ok());
+    ASSERT_TRUE(index->upsert(ids.data() + 10, data.data() + n * kDim, 700, nullptr).ok());
+    ASSERT_TRUE(index->remove(ids.data() + 100, 900, nullptr).ok());
+    auto file = Container::parse(bytes_of(*index));
+    auto loaded = Index::load(runtime, **file, "index");
+    ASSERT_TRUE(loaded.ok()) << loaded.status().message();
+    for (auto* i : {index.get(), loaded->get()}) {
+      ASSERT_TRUE(i->upsert(ids.data() + n, data.data(), 600, nullptr).ok());  // the 2200th change: compacts
+      ASSERT_TRUE(i->remove(ids.data() + n - 50, 50, nullptr).ok());
+      ASSERT_TRUE(i->compact(nullptr).ok());
+    }
+    EXPECT_EQ(bytes_of(*index), bytes_of(**loaded));
+    if (first.empty()) first = bytes_of(*index);
+    EXPECT_EQ(bytes_of(*index), first);
+  }
+}
+
+TEST(Live, ACancelledRebuildOrCompactionLeavesTheIndexAsItWas) {
+  auto runtime = make_runtime(2);
+  auto index = make_index(runtime, kDim, GYR_METRIC_L2, GYR_INDEX_GRAPH);
+  const auto ids = numbers(kN);
+  const auto data = mixture(kN, kDim, 1);
+  ASSERT_TRUE(index->upsert(ids.data(), data.data(), 1000, nullptr).ok());
+  ASSERT_TRUE(index->remove(ids.data() + 5, 10, nullptr).ok());
+  const auto before = bytes_of(*index);
+  gyr_task task;
+  task.cancelled = true;
+  EXPECT_EQ(index->upsert(ids.data(), data.data(), kN, &task).code(), GYR_E_CANCELLED);
+  EXPECT_EQ(index->compact(&task).code(), GYR_E_CANCELLED);
+  EXPECT_EQ(bytes_of(*index), before);
+  EXPECT_TRUE(Index::load(runtime, **Container::parse(before), "index").ok());
+}
+
+TEST(Live, AnUpsertThatCannotCompactIsAnUpsertAllTheSame) {
+  auto index = make_index(make_runtime(1), kDim, GYR_METRIC_L2, GYR_INDEX_GRAPH);
+  const auto ids = numbers(4200);
+  const auto data = mixture(4200, kDim, 1);
+  upsert_in_chunks(index.get(), numbers(1999), data.data(), 1999);
+  gyr_task task;
+  std::atomic<bool> done{false};
+  std::thread canceller([&] {
+    while (!done)
+      if (std::lock_guard lock(task.phase_mutex); task.phase == "compact") task.cancelled = true;
+  });
+  EXPECT_TRUE(index->upsert(ids.data() + 1999, data.data() + 1999 * kDim, 1, &task).ok());
+  done = true;
+  canceller.join();
+  EXPECT_EQ(info_of(*index).count, 2000u);
+}
+
+// What comes in while all links are found anew, by a compaction or an upsert of many, is not lost.
+TEST(Live, ChangesBesideARebuildAreKept) {
+  auto index = make_index(make_runtime(2), kDim, GYR_METRIC_L2, GYR_INDEX_GRAPH);
+  const uint64_t n = kN;
+  const auto ids = numbers(n);
+  auto data = gaussian(n, kDim, 1);
+  ASSERT_TRUE(index->upsert(ids.data(), data.data(), n, nullptr).ok());
+  Random random(7);
+  std::vector<bool> alive(n, true);
+  for (int round = 0; round < 4; round++) {
+    const bool many = round % 2;
+    std::atomic<bool> done{false};
+    std::thread other([&] {
+      if (many) {  // ids of its own
+        const auto more = numbers(n / 3, 1'000'000);
+        EXPECT_TRUE(index->upsert(more.data(), data.data(), n / 3, nullptr).ok());
+        EXPECT_TRUE(index->remove(more.data(), n / 3, nullptr).ok());
+      } else {
+        EXPECT_TRUE(index->compact(nullptr).ok());
+      }
+      done = true;
+    });
+    for (int step = 0; step < 100 && !done; step++) {
+      const uint64_t at = random.below(n - 20);
+      if (random.below(3) == 0) {
+        uint64_t removed = 0, expected = 0;
+        for (uint64_t i = at; i < at + 5; i++) expected += alive[i], alive[i] = false;
+        ASSERT_TRUE(index->remove(ids.data() + at, 5, &removed).ok());
+        ASSERT_EQ(removed, expected);
+      } else {
+        const auto fresh = gaussian(20, kDim, random.next());
+        std::copy(fresh.begin(), fresh.end(), data.begin() + ptrdiff_t(at * kDim));
+        if (many) std::this_thread::yield();
+        ASSERT_TRUE(index->upsert(ids.data() + at, fresh.data(), 20, nullptr).ok());
+        for (uint64_t i = at; i < at + 20; i++) alive[i] = true;
+      }
+    }
+    other.join();
+    const auto found = search(*index, {data.data(), n, 1, 64});
+    uint64_t there = 0, itself = 0;
+    for (uint64_t i = 0; i < n; i++) {
+      there += alive[i];
+      ASSERT_TRUE(alive[i] || found.ids[i] != ids[i]) << i << " was deleted";
+      itself += alive[i] && found.ids[i] == ids[i];
+    }
+    EXPECT_EQ(info_of(*index).count, there);
+    EXPECT_GE(itself, there - there / 100);
+  }
+}
+
+// A delete returns while an upsert of many is under way, and holds.
+TEST(Live, DeletesDoNotWaitForARebuild) {
+  auto index = make_index(make_runtime(1), kDim, GYR_METRIC_L2, GYR_INDEX_GRAPH);
+  const auto ids = numbers(2 * kN);
+  const auto data = gaussian(2 * kN, kDim, 1);
+  ASSERT_TRUE(index->upsert(ids.data(), data.data(), 1000, nullptr).ok());
+  gyr_task task;
+  std::atomic<bool> done{false};
+  std::thread writer([&] {
+    EXPECT_EQ(index->upsert(ids.data() + 500, data.data() + 500 * kDim, 2 * kN - 500, &task).code(), GYR_E_CANCELLED);
+    done = true;
+  });
+  for (bool begun = false; !begun;) {
+    std::lock_guard lock(task.phase_mutex);
+    begun = task.phase == "build";
+  }
+  uint64_t removed = 0;
+  ASSERT_TRUE(index->remove(ids.data(), 600, &removed).ok());
+  EXPECT_EQ(removed, 600u);
+  EXPECT_FALSE(done);
+  EXPECT_EQ(info_of(*index).count, 400u);
+  task.cancelled = true;
+  writer.join();
+  EXPECT_EQ(info_of(*index).count, 400u);
+  EXPECT_EQ(search(*index, {data.data(), 1, 500}).counts[0], 400u);
+}
+
+}  // namespace
+}  // namespace gyr::test
