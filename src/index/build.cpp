@@ -11,6 +11,8 @@ namespace {
 
 // Large products are looked for among so many of the longest vectors.
 constexpr uint64_t kLongestShare = 8, kLeastLongest = 4096;
+// So few are linked at once by compaction only, and then as well as by insertion.
+constexpr uint64_t kFew = 2000;
 constexpr uint64_t kAtOnce = 128;  // nodes that a thread takes
 
 // The members by `weight`, the greatest `most` of them first.
@@ -60,6 +62,7 @@ class Build {
     PartitionOptions options;
     // Distance alone has to find all links: more of them, each round's fewer, so that not all are nearest ones.
     if (metric_ != GYR_METRIC_IP) options = {.rounds = 6, .part = 512, .kept = 6, .most = 48};
+    if (members_.size() < kFew) options = {.rounds = 6, .part = 512, .kept = 24, .most = 128};
     options.seed = seed_;
     find_neighbours(
         codes_, members_, options, metric_ == GYR_METRIC_IP ? &products : nullptr, runtime_,
