@@ -3,11 +3,10 @@
 // hold it for long ask wanted() now and then, and go out and in again, so that nobody waits longer than for one query.
 #pragma once
 
-#include <sched.h>
-
 #include <atomic>
 #include <mutex>
 
+#include "base/clock.h"
 #include "exec/epoch.h"
 
 namespace gyr::index {
@@ -29,7 +28,11 @@ class Gate {
  public:
   void lock() {
     turn_.lock();
-    for (int i = 0; i < kPatience && outside_.load(std::memory_order_relaxed) > 0; i++) sched_yield();
+    // Without yielding: where there are more threads than cores a turn of the others takes milliseconds.
+    if (outside_.load(std::memory_order_relaxed) > 0)
+      for (const int64_t end = monotonic_ns() + kPatience;
+           outside_.load(std::memory_order_relaxed) > 0 && monotonic_ns() < end;)
+        continue;
     closed_.store(1, std::memory_order_seq_cst);
     readers_.wait_for_readers();
   }
@@ -57,7 +60,7 @@ class Gate {
   bool wanted() const { return closed_.load(std::memory_order_relaxed); }
 
  private:
-  static constexpr int kPatience = 64;  // a writer's, with readers that the last one kept outside
+  static constexpr int64_t kPatience = 50'000;  // ns, a writer's, with readers that the last one kept outside
 
   // The domain's counters order a reader's look at `closed_` after what a writer that did not see it has stored.
   EpochDomain::ReadGuard enter() {
