@@ -80,7 +80,8 @@ GYR_API gyr_status gyr_index_estimate(const gyr_index_options *options, uint64_t
 
 /** Inserts or replaces vectors. Concurrent with searches: each search sees every id at most once, old or new. When
  * 2,000 vectors of a graph, and half of those that are there, have changed since all links were found, the call finds them
- * anew at its end, as gyr_index_compact does; a task that is cancelled or a lack of memory then puts that off to a later call, and the answer is GYR_OK.
+ * anew at its end, as gyr_index_compact does; a task that is cancelled or a lack of memory then puts that off to a later
+ * call, and the answer is GYR_OK.
  * @param index the index
  * @param ids [n], distinct within the call
  * @param vectors [n, dim] row-major, finite, norms up to 1e18; not all zero under cosine
@@ -99,8 +100,8 @@ GYR_API gyr_status gyr_index_upsert(gyr_index *index, const int64_t *ids, const 
 
 /** Inserts or replaces the vectors of an Arrow stream, 65,536 rows at a time: memory beside the index does not grow with
  * the stream. An id that comes again replaces what came before. When a row is refused the message names it; chunks
- * before its own are inserted then, but for rows that are new to a graph: these become searchable together at the end,
- * when all their links are found at once, and a stream that fails or is cancelled leaves none of them. The task's
+ * before its own are inserted then, but for rows that are new to a graph: these become searchable at the end, some at a
+ * time, after all their links are found at once, and a stream that fails or is cancelled leaves none of them. The task's
  * progress counts rows, and then the vectors that wait for links.
  * @param index the index
  * @param stream moved from on success
