@@ -90,7 +90,8 @@ GYR_API gyr_status gyr_index_estimate(const gyr_index_options *options, uint64_t
  * @param err nullable
  * @return GYR_OK, INVALID_ARGUMENT (duplicate id, NaN, zero vector, a value beyond FP16: nothing is inserted),
  *         OUT_OF_RANGE (n), RESOURCE_EXHAUSTED (too many vectors, or the memory budget: nothing is inserted); CANCELLED, DEADLINE (a prefix is inserted, as when memory runs out;
- *         the index is valid)
+ *         the index is valid),
+ *         CORRUPT (found out by the first change of an opened index)
  * @ownership borrows arguments
  * @threadsafe any
  * @blocking builds graph links, or lists when there are many more vectors than they were built of
@@ -129,7 +130,8 @@ GYR_API gyr_status gyr_index_upsert_arrow(gyr_index *index, struct ArrowArrayStr
  * @param err nullable
  * @return GYR_OK, INVALID_ARGUMENT (shape, type, device, strides, NaN, zero vector), OUT_OF_RANGE (n),
  *         RESOURCE_EXHAUSTED (too many vectors); CANCELLED, DEADLINE (a prefix is inserted, as when memory runs out; the
- *         index is valid)
+ *         index is valid),
+ *         CORRUPT (as gyr_index_upsert)
  * @ownership borrows arguments
  * @threadsafe any
  * @blocking builds the index
@@ -163,7 +165,8 @@ GYR_API gyr_status gyr_index_upsert_file(gyr_index *index, const char *path, con
  * @param n number of ids
  * @param deleted nullable; receives how many existed
  * @param err nullable
- * @return GYR_OK, OUT_OF_RANGE (n)
+ * @return GYR_OK, OUT_OF_RANGE (n),
+ *         CORRUPT (as gyr_index_upsert)
  * @ownership borrows ids
  * @threadsafe any
  * @blocking no: an upsert or a compaction that is under way is not waited for
@@ -181,7 +184,8 @@ GYR_API gyr_status gyr_index_delete(gyr_index *index, const int64_t *ids, uint64
  * @param task nullable
  * @param err nullable
  * @return GYR_OK, RESOURCE_EXHAUSTED (the memory budget: the index is as it was, or compacted in more memory than it
- *         needs); CANCELLED, DEADLINE (the index is as it was)
+ *         needs); CANCELLED, DEADLINE (the index is as it was),
+ *         CORRUPT (as gyr_index_upsert)
  * @ownership none
  * @threadsafe any; one at a time, another call waits
  * @blocking as long as inserting all vectors at once
@@ -421,7 +425,9 @@ GYR_API gyr_status gyr_index_get_info(const gyr_index *index, gyr_index_info *ou
  * @since 0.1 */
 GYR_API gyr_status gyr_index_save(const gyr_index *index, const char *path, gyr_error *err) GYR_NOEXCEPT;
 
-/** Opens a saved index.
+/** Opens a saved index where its file lies. Searches read the file's pages, which processes share; the first change of
+ * the index looks all of it through, beside searches, and makes changed pages this process's own. The file must not be
+ * truncated as long as the index lives (SIGBUS); renaming another over it, as saving does, is fine.
  * @param runtime the runtime
  * @param path file
  * @param out receives the handle
@@ -429,7 +435,7 @@ GYR_API gyr_status gyr_index_save(const gyr_index *index, const char *path, gyr_
  * @return GYR_OK, INVALID_ARGUMENT (path), NOT_FOUND (no file), IO, CORRUPT, FORMAT_TOO_NEW, FORMAT_TOO_OLD
  * @ownership caller destroys *out
  * @threadsafe any
- * @blocking reads a file
+ * @blocking reads the file once, for its checksums
  * @since 0.1 */
 GYR_API gyr_status gyr_index_open(gyr_runtime *runtime, const char *path, gyr_index **out, gyr_error *err) GYR_NOEXCEPT;
 

@@ -26,17 +26,17 @@ class ByteWriter {
     put<uint64_t>(s.size());
     append(s.data(), s.size());
   }
-  // Count, padding to 8, elements.
+  // Count, padding to a multiple of `align`, elements.
   template <class T>
-  void put_array(const T* data, size_t n) {
+  void put_array(const T* data, size_t n, size_t align = 8) {
     static_assert(std::is_trivially_copyable_v<T>);
     put<uint64_t>(n);
-    bytes_.resize(align_up(bytes_.size(), 8));
+    bytes_.resize(align_up(bytes_.size(), align));
     append(data, n * sizeof(T));
   }
   template <class V>
-  void put_array(const V& v) {
-    put_array(v.data(), v.size());
+  void put_array(const V& v, size_t align = 8) {
+    put_array(v.data(), v.size(), align);
   }
   void append(const void* p, size_t n) {
     if (n == 0) return;
@@ -71,10 +71,10 @@ class ByteReader {
   }
   // Borrowed view; aligned when the payload itself is.
   template <class T>
-  Status get_array(std::span<const T>* out) {
+  Status get_array(std::span<const T>* out, size_t align = 8) {
     uint64_t n = 0, size = 0;
     GYR_TRY(get(&n));
-    at_ = align_up(at_, 8);
+    at_ = align_up(at_, align);
     if (at_ > bytes_.size() || !checked_mul(n, sizeof(T), &size) || size > left()) return truncated();
     *out = {reinterpret_cast<const T*>(bytes_.data() + at_), n};
     at_ += size;

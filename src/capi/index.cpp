@@ -317,7 +317,7 @@ GYR_API gyr_status gyr_index_save(const gyr_index* index, const char* path, gyr_
 
 GYR_API gyr_status gyr_index_open(gyr_runtime* runtime, const char* path, gyr_index** out, gyr_error* err) noexcept {
   return guard(err, "index",
-               [&] { return open_handle<gyr::Index>(runtime, path, gyr::Container::Access::kRead, "index", out); });
+               [&] { return open_handle<gyr::Index>(runtime, path, gyr::Container::Access::kMap, "index", out); });
 }
 
 GYR_API void gyr_index_destroy(gyr_index* index) noexcept { destroy(index); }

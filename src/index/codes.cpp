@@ -152,6 +152,12 @@ void Codes::set(std::span<const float> centre, std::span<const float> axes, uint
   }
 }
 
+bool Codes::finite() const {
+  return std::all_of(notes_.begin(), notes_.end(), [](const CodeNote& note) {
+    return std::isfinite(note.scale) && std::isfinite(note.squared) && std::isfinite(note.along);
+  });
+}
+
 void Codes::settle(uint32_t slot, CodeQuery* scratch) {
   CodeNote& note = notes_[slot];
   float* difference = (scratch->shifted.resize(dim_), scratch->shifted.data());

@@ -97,6 +97,7 @@ class Codes {
   void copy(uint32_t slot, const Codes& from);
 
   uint64_t slots() const { return notes_.size(); }
+  bool finite() const;  // what goes with the codes
   // Whether only what lies along the axes is coded.
   bool partial() const { return !axes_.empty(); }
   float squared_length(uint32_t slot) const { return notes_[slot].squared + 2 * notes_[slot].along; }

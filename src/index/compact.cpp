@@ -76,6 +76,7 @@ void VectorIndex::compact_when_due(gyr_task* task) {
 }
 
 Status VectorIndex::compact(gyr_task* task) {
+  GYR_TRY(settle());
   std::lock_guard one(compaction_);
   if (graph_) return renew_graph(task);
   std::lock_guard writer(writer_);

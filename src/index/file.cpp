@@ -1,15 +1,21 @@
-// An index in a container: one section of kind "IDX1". Layout: docs/index.md.
+// An index in a container: one section of kind "IDX2", whose large arrays are those of memory and are used where they
+// lie. Layout: docs/index.md.
+//
+// The container's checksums are held against all of it when it is opened, but the large arrays are not looked through:
+// searches never trust them with more than an answer. Before the first change they are (settle()).
 #include <cmath>
 #include <string>
 
 #include "base/bytes.h"
+#include "index/file_parts.h"
 #include "index/vector_index.h"
 
 namespace gyr {
 
 Result<std::shared_ptr<Index>> Index::load(std::shared_ptr<Runtime> runtime, const Container& file,
                                            std::string_view name) {
-  GYR_ASSIGN(auto bytes, file.view(name, "IDX1"));
+  const bool earlier = file.has(name, "IDX1");
+  GYR_ASSIGN(auto bytes, file.view(name, earlier ? "IDX1" : "IDX2"));
   std::string where(name);
   ByteReader in(bytes, where.c_str());
   gyr_index_options o{};
@@ -18,9 +24,9 @@ Result<std::shared_ptr<Index>> Index::load(std::shared_ptr<Runtime> runtime, con
   GYR_TRY(in.get(&o.kind));
   GYR_TRY(in.get(&o.degree));
   GYR_TRY(in.get(&o.build_effort));
-  uint32_t stored = 0;  // earlier files: 0
+  uint32_t stored = 0;
   GYR_TRY(in.get(&stored));
-  o.stored = stored ? gyr_stored(stored) : GYR_STORED_FP32;
+  o.stored = stored ? gyr_stored(stored) : GYR_STORED_FP32;  // as the first files have it
   GYR_TRY(in.get(&o.seed));
   gyr_index_options complete = o;
   Status s = index::complete_options(&complete);
@@ -28,18 +34,35 @@ Result<std::shared_ptr<Index>> Index::load(std::shared_ptr<Runtime> runtime, con
   if (std::memcmp(&o, &complete, sizeof o) != 0 || stored == uint32_t(GYR_STORED_FP32))
     return fail(GYR_E_CORRUPT, "index", "%s: an option is zero that a saved index always has", where.c_str());
   auto index = std::make_shared<index::VectorIndex>(std::move(runtime), complete);
-  GYR_TRY(index->read(bytes.subspan(bytes.size() - in.left()), where.c_str()));
+  if (earlier)
+    GYR_TRY(index->read_idx1(bytes.subspan(bytes.size() - in.left()), where.c_str()));
+  else
+    GYR_TRY(index->read(&in, file.shared_from_this(), where.c_str()));
   return std::shared_ptr<Index>(std::move(index));
 }
 
 namespace index {
 namespace {
 
+constexpr size_t kAlign = 64;
+
 void put_learnt(const Codes& codes, ByteWriter* out) {
   out->put_array(codes.centre());
   out->put(codes.next_learning());
   out->put_array(codes.axes());
 }
+
+// The same for every history of an index.
+Array<uint32_t> fresh_map(std::span<const int64_t> ids, std::span<const uint64_t> alive, std::pmr::memory_resource* m) {
+  IdMap map(m);
+  map.reserve(ids.size(), nullptr);
+  each_bit(alive, [&](uint32_t slot) { map.insert(ids[slot], slot); });
+  return map.words();
+}
+
+Status corrupt_file(const char* what) { return fail(GYR_E_CORRUPT, "index", "the index's file: %s", what); }
+
+}  // namespace
 
 Status get_learnt(ByteReader* in, const char* name, Codes* codes) {
   std::span<const float> centre, axes;
@@ -70,10 +93,21 @@ bool plausible(const float* row, uint32_t dim, gyr_metric metric, gyr_stored sto
   return std::abs(squared - 1) <= (stored == GYR_STORED_FP32 ? 1e-3 : 0.02);
 }
 
-}  // namespace
-
 Status VectorIndex::save(ContainerWriter* file, std::string_view name) const {
+  const auto memory = runtime_->memory();
   std::lock_guard writer(writer_);  // searches and deletions go on
+  Array<uint64_t> alive{Aligned<uint64_t>(memory)};
+  ByteWriter lists;
+  uint64_t changes = 0;
+  {  // what deletions change, all at one time
+    Gate::Reader reader(gate_);
+    alive = store_.alive;
+    changes = changes_;
+    if (lists_) lists_->save(&lists);
+  }
+  Array<int64_t> ids(store_.ids.size(), 0, Aligned<int64_t>(memory));  // dead ones look the same in every file
+  each_bit(alive, [&](uint32_t slot) { ids[slot] = store_.ids[slot]; });
+
   ByteWriter out;
   out.put(options_.dim);
   out.put(options_.metric);
@@ -82,128 +116,144 @@ Status VectorIndex::save(ContainerWriter* file, std::string_view name) const {
   out.put(options_.build_effort);
   out.put(options_.stored == GYR_STORED_FP32 ? uint32_t(0) : uint32_t(options_.stored));
   out.put(options_.seed);
-  out.put_array(store_.ids);
-  const uint64_t after_ids = out.bytes().size();
-  out.put_array(alive_now());
-  const uint64_t after_alive = out.bytes().size();
-  const uint64_t row_bytes = store_.vectors.file_bytes(), rows = out.bytes().size();
-  const uint64_t end = align_up(rows + store_.slots() * row_bytes, 8);
-  out.bytes().reserve(end + (graph_ ? graph_->links.size() * 4 : 0) + uint64_t(store_.dim) * 8 + 4096);
-  out.bytes().resize(end);
-  for (uint32_t slot = 0; slot < store_.slots(); slot++)
-    store_.vectors.save(slot, out.bytes().data() + rows + slot * row_bytes);
+  out.put(options_.kind == GYR_INDEX_EXACT ? uint64_t(0) : tuned_.load());
+  out.put(graph_ ? changes : uint64_t(0));
   if (graph_) {
-    out.put_array(graph_->links);
+    put_learnt(*store_.codes, &out);
     out.put_array(graph_->top_pivots);
     out.put_array(graph_->random_pivots);
-    put_learnt(*store_.codes, &out);
   }
   if (store_.vectors.own_codes()) put_learnt(*store_.vectors.own_codes(), &out);
-  uint64_t changes = 0;
-  {  // what deletions change, all at one time
-    Gate::Reader reader(gate_);
-    if (graph_) changes = changes_;
-    if (lists_) lists_->save(&out);
-    const uint64_t words = store_.alive.size();
-    if (words > 0) std::memcpy(out.bytes().data() + after_alive - words * 8, store_.alive.data(), words * 8);
-  }
-  uint8_t* ids = out.bytes().data() + after_ids - store_.slots() * sizeof(int64_t);
-  const uint8_t* alive = out.bytes().data() + after_alive - store_.alive.size() * sizeof(uint64_t);
-  for (uint64_t slot = 0; slot < store_.slots(); slot++)  // dead ones look the same in every file
-    if (!(alive[slot / 8] >> (slot % 8) & 1)) std::memset(ids + slot * sizeof(int64_t), 0, sizeof(int64_t));
-  const uint64_t tuned = options_.kind == GYR_INDEX_EXACT ? 0 : tuned_.load();
-  if (tuned || changes) out.put(tuned);
-  if (changes) out.put(changes);
-  return file->add(name, "IDX1", std::move(out.bytes()));
+  if (lists_) out.put_array(lists.bytes());
+  const Array<uint32_t> map = fresh_map(ids, alive, memory);
+  uint64_t size = out.bytes().size() + ids.size() * 8 + alive.size() * 8 + map.size() * 4;
+  store_.each_array([&](const auto* array, uint64_t) { size += array->size() * sizeof(*array->data()) + kAlign; });
+  out.bytes().reserve(size + (graph_ ? graph_->links.size() * 4 : 0) + 16 * kAlign);
+  out.put_array(ids, kAlign);
+  out.put_array(alive, kAlign);
+  out.put_array(map, kAlign);
+  store_.each_array([&](const auto* array, uint64_t) { out.put_array(*array, kAlign); });
+  if (graph_) out.put_array(graph_->links, kAlign);
+  return file->add(name, "IDX2", std::move(out.bytes()));
 }
 
-Status VectorIndex::read(std::span<const uint8_t> bytes, const char* name) {
+Status VectorIndex::read(ByteReader* in, std::shared_ptr<const Container> file, const char* name) {
   auto corrupt = [&](const char* what) { return fail(GYR_E_CORRUPT, "index", "%s: %s", name, what); };
-  ByteReader in(bytes, name);
-  std::span<const int64_t> ids;
-  std::span<const uint64_t> alive;
-  GYR_TRY(in.get_array(&ids));
-  GYR_TRY(in.get_array(&alive));
-  uint64_t n = ids.size(), row_bytes = store_.vectors.file_bytes();
-  if (n >= kMaxSlots || alive.size() != div_up(n, 64)) return corrupt("ids and alive bits do not fit together");
-  if (n % 64 && alive.back() >> (n % 64)) return corrupt("an alive bit lies beyond the last slot");
-  if (align_up(n * row_bytes, 8) > in.left()) return corrupt("vectors are cut off");
-  const uint8_t* rows = bytes.data() + (bytes.size() - in.left());
-  ByteReader rest(bytes.subspan(bytes.size() - in.left() + align_up(n * row_bytes, 8)), name);
-
-  std::span<const uint32_t> links, pivots[2];
+  uint64_t tuned = 0, changes = 0;
+  GYR_TRY(in->get(&tuned));
+  GYR_TRY(in->get(&changes));
+  const uint64_t k = tuned >> 32, effort = uint32_t(tuned);
+  if (tuned && (options_.kind == GYR_INDEX_EXACT || k < 1 || k > kMostK || effort < k || effort > kMostEffort))
+    return corrupt("the tuned effort is none");
+  if (changes > (graph_ ? uint64_t(1) << 40 : 0)) return corrupt("the number of changes is none");
+  tuned_ = tuned;
+  changes_ = changes;
+  std::span<const uint32_t> pivots[2];
   if (graph_) {
-    GYR_TRY(rest.get_array(&links));
-    GYR_TRY(rest.get_array(&pivots[0]));
-    GYR_TRY(rest.get_array(&pivots[1]));
-    // Earlier files have no centre.
-    if (rest.left() > 0 || store_.vectors.coded()) GYR_TRY(get_learnt(&rest, name, &*store_.codes));
+    GYR_TRY(get_learnt(in, name, &*store_.codes));
+    GYR_TRY(in->get_array(&pivots[0]));
+    GYR_TRY(in->get_array(&pivots[1]));
   }
-  if (Codes* own = store_.vectors.own_codes()) GYR_TRY(get_learnt(&rest, name, own));
-  const auto read_tuned = [&]() -> Status {  // only where it was
-    if (rest.left() == 0 || options_.kind == GYR_INDEX_EXACT) return rest.finish();
-    uint64_t tuned = 0;
-    GYR_TRY(rest.get(&tuned));
-    const uint64_t k = tuned >> 32, effort = uint32_t(tuned);
-    if (graph_ && rest.left() > 0) {
-      uint64_t changes = 0;
-      GYR_TRY(rest.get(&changes));
-      if (changes > uint64_t(1) << 40) return corrupt("the number of changes is none");
-      changes_ = changes;
-      if (tuned == 0) return rest.finish();
-    }
-    if (k < 1 || k > kMostK || effort < k || effort > kMostEffort) return corrupt("the tuned effort is none");
-    tuned_ = tuned;
-    return rest.finish();
-  };
-  if (!lists_) GYR_TRY(read_tuned());
+  if (Codes* own = store_.vectors.own_codes()) GYR_TRY(get_learnt(in, name, own));
+  std::span<const uint8_t> lists;
+  if (lists_) GYR_TRY(in->get_array(&lists));
 
-  store_.reserve(n);
-  Array<float> scratch(store_.stride, 0, Aligned<float>(runtime_->memory()));
-  Array<uint32_t> dead(Aligned<uint32_t>(runtime_->memory()));
-  for (uint64_t i = 0; i < n; i++) {
-    const uint32_t slot = store_.take_slot();
-    store_.load_row(slot, rows + i * row_bytes);
-    if (!plausible(store_.read(slot, scratch.data()), store_.dim, store_.metric, store_.stored))
-      return corrupt("a vector is not finite, too long, or not normalised");
-    if (!(alive[i / 64] >> (i % 64) & 1)) {
-      if (ids[i] != 0) return corrupt("a dead slot has an id");
-      dead.push_back(slot);
-      continue;
-    }
-    if (store_.find(ids[i]) != kNone) return corrupt("an id occurs twice");
-    store_.publish(slot, ids[i]);
-  }
-  for (uint32_t slot : dead) store_.give_back(slot);
+  // An array of a file, where it lies if that will do.
+  const auto take = [&](auto* array, auto wanted) -> Status {
+    using T = std::remove_const_t<std::remove_pointer_t<decltype(array->data())>>;
+    std::span<const T> found;
+    GYR_TRY(in->get_array(&found, kAlign));
+    if (!wanted(found.size())) return corrupt("the arrays do not fit together");
+    if (reinterpret_cast<uintptr_t>(found.data()) % kAlign == 0)
+      *array = Array<T>::adopt({const_cast<T*>(found.data()), found.size()}, array->get_allocator());
+    else
+      array->assign(found.begin(), found.end());
+    return {};
+  };
+  GYR_TRY(take(&store_.ids, [](uint64_t n) { return n < kMaxSlots; }));
+  const uint64_t n = store_.ids.size();
+  GYR_TRY(take(&store_.alive, [&](uint64_t size) { return size == div_up(n, 64); }));
+  if (n % 64 && store_.alive.back() >> (n % 64)) return corrupt("an alive bit lies beyond the last slot");
+  Array<uint32_t> words{Aligned<uint32_t>(runtime_->memory())};
+  GYR_TRY(take(&words, [&](uint64_t size) { return size >= n && size <= 4 * n + 64; }));
+  Status taken;
+  store_.each_array([&](auto* array, uint64_t each) {
+    if (taken.ok()) taken = take(array, [&](uint64_t size) { return size == n * each; });
+  });
+  GYR_TRY(std::move(taken));
+  if (graph_) GYR_TRY(take(&graph_->links, [&](uint64_t size) { return size == n * graph_->width; }));
+  GYR_TRY(in->finish());
+  file_ = std::move(file);
+  settled_ = false;
+
+  store_.adopt_bits();
+  if (!store_.map.adopt(std::move(words), store_.ids, store_.alive)) GYR_TRY(make_map(&store_.map));
   if (lists_) {
+    GYR_TRY(settle());  // what is in the lists is made of the vectors
+    ByteReader rest(lists, name);
     GYR_TRY(lists_->read(&rest, runtime_.get(), name));
+    GYR_TRY(rest.finish());
     options_.lists = lists_->wanted();
-    return read_tuned();
   }
   if (!graph_) return {};
-
-  if (links.size() != n * graph_->width) return corrupt("the number of links does not fit the slots");
-  bool any_dead = false;
-  for (uint64_t i = 0; i < links.size(); i++) {
-    bool first = i % graph_->width == 0;
-    if (links[i] == kNone) continue;
-    if (links[i] < n && !store_.is_alive(links[i])) any_dead = true;
-    if (links[i] >= n || links[i] == i / graph_->width) return corrupt("a link leads out of the index or to itself");
-    if (!first && links[i - 1] == kNone) return corrupt("a node's links have a gap");
-  }
   for (auto& p : pivots) {
     if (p.size() > Graph::kMostPivots) return corrupt("too many pivots");
     for (uint32_t slot : p)
-      if (slot >= n)
-        return corrupt("a pivot lies out of the index");
-      else
-        any_dead = any_dead || !store_.is_alive(slot);
+      if (slot >= n) return corrupt("a pivot lies out of the index");
   }
-  if (any_dead && changes_ == 0) changes_ = 1;  // compaction counts on it
   if (store_.count() && pivots[1].empty()) return corrupt("the graph has no pivots");
-  graph_->links.assign(links.begin(), links.end());
   graph_->top_pivots.assign(pivots[0].begin(), pivots[0].end());
   graph_->random_pivots.assign(pivots[1].begin(), pivots[1].end());
+  return {};
+}
+
+Status VectorIndex::make_map(IdMap* map) const {
+  IdMap made(runtime_->memory());
+  made.reserve(store_.slots(), nullptr);
+  bool twice = false;
+  each_bit(store_.alive, [&](uint32_t slot) {
+    twice = twice || made.find(store_.ids[slot], store_.ids.data()) != kNone;
+    if (!twice) made.insert(store_.ids[slot], slot);
+  });
+  if (twice) return corrupt_file("an id occurs twice");
+  *map = std::move(made);
+  return {};
+}
+
+Status VectorIndex::check_content() const {
+  const auto memory = runtime_->memory();
+  constexpr uint64_t kAtOnce = 4096;
+  std::atomic<const char*> wrong{nullptr};
+  runtime_->parallel_for(div_up(store_.slots(), kAtOnce), [&](uint64_t part) {
+    Array<float> scratch(store_.stride, 0, Aligned<float>(memory));
+    for (uint64_t i = part * kAtOnce; i < std::min<uint64_t>((part + 1) * kAtOnce, store_.slots()); i++) {
+      const auto slot = uint32_t(i);
+      if (store_.is_alive(slot) &&
+          !plausible(store_.read(slot, scratch.data()), store_.dim, store_.metric, store_.stored))
+        wrong = "a vector is not finite, too long, or not normalised";
+      if (graph_ && !graph_->plausible_links(slot))
+        wrong = "a node's links lead out of the index, to itself, or have a gap";
+    }
+  });
+  if ((store_.codes && !store_.codes->finite()) ||
+      (store_.vectors.own_codes() && !store_.vectors.own_codes()->finite()))
+    wrong = "what goes with a code is not finite";
+  return wrong ? corrupt_file(wrong) : Status();
+}
+
+Status VectorIndex::settle() {
+  if (settled_.load(std::memory_order_acquire)) return {};
+  std::lock_guard one(settling_);
+  if (settled_.load(std::memory_order_relaxed)) return {};
+  GYR_TRY(check_content());
+  IdMap map(runtime_->memory());
+  GYR_TRY(make_map(&map));
+  GYR_TRY(file_->allow_writes());
+  std::unique_lock exclusive(gate_);
+  std::swap(store_.map, map);
+  if (graph_ && changes_ == 0 && graph_->has_dead_links()) changes_ = 1;  // compaction counts on it
+  settled_.store(true, std::memory_order_release);
+  exclusive.unlock();
   return {};
 }
 

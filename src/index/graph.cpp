@@ -38,6 +38,20 @@ std::span<const uint32_t> Graph::links_of(uint32_t slot) const {
   return {l, n};
 }
 
+bool Graph::plausible_links(uint32_t slot) const {
+  const uint32_t* l = links.data() + uint64_t(slot) * width;
+  const size_t n = links_of(slot).size();
+  for (uint32_t i = 0; i < width; i++)
+    if (i < n ? l[i] >= store_.slots() || l[i] == slot : l[i] != kNone) return false;
+  return true;
+}
+
+bool Graph::has_dead_links() const {
+  const auto dead = [&](uint32_t slot) { return slot != kNone && !store_.is_alive(slot); };
+  return std::any_of(links.begin(), links.end(), dead) || std::any_of(top_pivots.begin(), top_pivots.end(), dead) ||
+         std::any_of(random_pivots.begin(), random_pivots.end(), dead);
+}
+
 void Graph::start(bool l2, uint32_t most, uint32_t kept, Walk* w) const {
   w->kept = std::max(most, kept);
   w->reserve(store_, w->kept, at_once());
@@ -75,7 +89,8 @@ bool Graph::expand(Walk* w) const {
   w->pool[w->next].slot |= kExpanded;
   const uint32_t* l = links.data() + uint64_t(node) * width;
   uint32_t n = 0;
-  for (; n < width && l[n] != kNone; n++) w->at[n] = l[n];
+  const uint32_t slots = store_.slots();  // a file's links may lead anywhere
+  for (; n < width && l[n] < slots; n++) w->at[n] = l[n];
   w->n_at = w->visited.add(w->at.data(), n);
   for (uint32_t i = 0; i < w->n_at; i++) store_.codes->prefetch(w->at[i]);
   if (w->next + 1 < w->n_pool) prefetch_links(w->pool[w->next + 1].slot & ~kExpanded);
@@ -206,8 +221,7 @@ void Graph::compute(Runtime* runtime) {
         if (old_links_[i * width + k] != old) edits_.push_back({old, old_links_[i * width + k]});
     }
   // Members of the group get their own new links only.
-  std::erase_if(edits_,
-                [&](const Edit& e) { return std::find(group_.begin(), group_.end(), e.target) != group_.end(); });
+  erase_if(edits_, [&](const Edit& e) { return std::find(group_.begin(), group_.end(), e.target) != group_.end(); });
   std::sort(edits_.begin(), edits_.end());
   starts_.clear();
   for (size_t i = 0; i < edits_.size(); i++)

@@ -51,6 +51,9 @@ class Graph {
                                  uint32_t workers);
   uint64_t bytes() const { return links.capacity() * 4 + (top_pivots.capacity() + random_pivots.capacity()) * 4; }
   std::span<const uint32_t> links_of(uint32_t slot) const;
+  // Of links that came from a file.
+  bool plausible_links(uint32_t slot) const;
+  bool has_dead_links() const;
 
   const uint32_t width;   // links per node
   const uint32_t effort;  // candidates while inserting

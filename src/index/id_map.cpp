@@ -27,6 +27,24 @@ void IdMap::reserve(uint64_t n, const int64_t* ids) {
     if (word != kNone) insert(ids[word & mask], word & mask);
 }
 
+bool IdMap::adopt(Array<uint32_t> words, std::span<const int64_t> ids, std::span<const uint64_t> alive) {
+  words_ = std::move(words);
+  slot_bits_ = uint32_t(std::bit_width(words_.size()));
+  const uint32_t mask = slot_mask();
+  bool good = words_.size() > ids.size(), empty = false;
+  for (uint32_t word : words_) {
+    empty |= word == kNone;
+    good &= word == kNone || (word & mask) < ids.size();
+  }
+  good = good && empty;
+  constexpr uint64_t kSample = 64;
+  for (uint64_t i = 0; good && i < kSample; i++) {
+    const uint64_t slot = i * ids.size() / kSample;
+    if (slot < ids.size() && alive[slot >> 6] >> (slot & 63) & 1) good = find(ids[slot], ids.data()) == slot;
+  }
+  return good;
+}
+
 uint64_t IdMap::find_word(int64_t id, const int64_t* ids) const {
   const Place p = place(id);
   const uint32_t mask = slot_mask();

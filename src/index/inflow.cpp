@@ -49,6 +49,7 @@ std::unique_ptr<Index::Inflow> VectorIndex::inflow(uint64_t expected) {
 
 Status Staging::append(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task) {
   GYR_TRY(index_.check_batch(ids, vectors, n));
+  GYR_TRY(index_.settle());
   std::lock_guard writer(index_.writer_);
   if (!index_.graph_) return index_.insert(ids, vectors, n, task);
   Array<uint32_t> fresh(memory<uint32_t>());

@@ -59,7 +59,7 @@ Status scan(const Store& store, const VectorQuery& query, const Allowed& allowed
       store.vectors.score_at(query, store.l2(), at, n, scores);
     for (uint32_t i = 0; i < n; i++) {
       float score = scores[whole ? at[i] - first : i];
-      if (score < top->bar()) continue;
+      if (!(score >= top->bar())) continue;
       if (allowed.excluded && allowed.excluded->has(at[i])) continue;
       top->offer(score, store.ids[at[i]]);
     }

@@ -30,7 +30,7 @@ class TopK {
   // The score that a hit must at least have; checked before the rest is looked up.
   float bar() const { return bar_; }
   void offer(float score, int64_t id) {
-    if (score < bar_) return;
+    if (!(score >= bar_)) return;  // nor NaN: a damaged file's vectors are not looked at before
     hits_.push_back({score, id});
     if (hits_.size() == 2 * size_t(k_) + kSlack) shrink();
   }

@@ -123,7 +123,8 @@ void VectorIndex::sieve(const Codes& whole, Lane* lane) const {
   whole.prepare(lane->query.data(), &lane->whole);
   whole.score(lane->whole, store_.l2(), lane->reranked.data(), n, lane->dots.data(), lane->scores.data());
   lane->sieved.resize(n);
-  for (size_t i = 0; i < n; i++) lane->sieved[i] = {lane->scores[i], lane->reranked[i]};
+  for (size_t i = 0; i < n; i++)  // a damaged file's may be NaN, which has no order
+    lane->sieved[i] = {std::isnan(lane->scores[i]) ? -INFINITY : lane->scores[i], lane->reranked[i]};
   std::nth_element(lane->sieved.begin(), lane->sieved.begin() + ptrdiff_t(few), lane->sieved.end(),
                    [](const Candidate& a, const Candidate& b) {
                      return a.score > b.score || (a.score == b.score && a.slot < b.slot);

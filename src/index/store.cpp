@@ -93,6 +93,19 @@ void Store::remove(uint32_t slot) {
   count_.store(count() - 1, std::memory_order_relaxed);
 }
 
+void Store::adopt_bits() {
+  free_.assign(alive.size(), 0);
+  uint64_t used = 0;
+  for (uint64_t w = 0; w < alive.size(); w++) {
+    const uint64_t here = std::min<uint64_t>(64, ids.size() - w * 64);
+    free_[w] = ~alive[w] & (here == 64 ? UINT64_MAX : (uint64_t(1) << here) - 1);
+    used += uint64_t(std::popcount(alive[w]));
+  }
+  first_free_ = 0;
+  free_count_.store(ids.size() - used, std::memory_order_relaxed);
+  count_.store(used, std::memory_order_relaxed);
+}
+
 uint64_t Store::used_slots() const {
   uint64_t n = slots();
   while (n > 0 && free_[(n - 1) >> 6] >> ((n - 1) & 63) & 1) n--;

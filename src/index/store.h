@@ -4,6 +4,7 @@
 #include <gyr/index.h>
 
 #include <atomic>
+#include <bit>
 #include <cstdint>
 #include <optional>
 
@@ -16,6 +17,13 @@ namespace gyr::index {
 
 constexpr uint32_t kMaxSlots = 1u << 31;  // the search pool keeps a flag in a slot's top bit
 constexpr double kMaxSquaredNorm = 1e36;  // above it float scores could overflow to NaN
+
+// use(slot) of every bit that is set.
+template <class Words, class Use>
+void each_bit(const Words& words, const Use& use) {
+  for (uint64_t w = 0; w < words.size(); w++)
+    for (uint64_t bits = words[w]; bits; bits &= bits - 1) use(uint32_t(w * 64) + uint32_t(std::countr_zero(bits)));
+}
 
 class Store {
  public:
@@ -34,6 +42,8 @@ class Store {
   void give_back(uint32_t slot);                       // a dead one that was taken; nothing if it is free
   void publish(uint32_t slot, int64_t id);
   void remove(uint32_t slot);
+  // Takes what is alive for what is in use; the rest is free.
+  void adopt_bits();
   // No slot from here on is alive or taken.
   uint64_t used_slots() const;
   // Forgets the slots from `slots` on, which nothing refers to. Allocates nothing.
@@ -64,6 +74,10 @@ class Store {
   void each_array(const Use& use) {
     vectors.each_array(use);
     if (codes) codes->each_array(use);
+  }
+  template <class Use>
+  void each_array(const Use& use) const {
+    const_cast<Store*>(this)->each_array([&](const auto* array, uint64_t each) { use(array, each); });
   }
   // use(array) of bits by slot.
   template <class Use>

@@ -92,6 +92,7 @@ Status VectorIndex::check_batch(const int64_t* ids, const float* vectors, uint64
 
 Status VectorIndex::upsert(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task) {
   GYR_TRY(check_batch(ids, vectors, n));
+  GYR_TRY(settle());
   {
     std::lock_guard writer(writer_);
     set_phase(task, graph_ && found_at_once(n, store_.count()) ? "build" : "upsert", n);
@@ -275,6 +276,7 @@ void Taken::clear() {
 
 Status VectorIndex::remove(const int64_t* ids, uint64_t n, uint64_t* removed) {
   uint64_t count = 0;
+  GYR_TRY(settle());
   for (uint64_t begin = 0; begin < n; begin += kAtOnce) {
     std::unique_lock exclusive(gate_);
     for (uint64_t i = begin; i < std::min(begin + kAtOnce, n); i++) {

@@ -6,12 +6,14 @@
 #include <mutex>
 #include <optional>
 
+#include "base/bytes.h"
 #include "index/gate.h"
 #include "index/graph.h"
 #include "index/index.h"
 #include "index/lane.h"
 #include "index/lists.h"
 #include "index/selection.h"
+#include "io/container.h"
 
 namespace gyr::index {
 
@@ -60,9 +62,16 @@ class VectorIndex final : public Index {
   bool find_id_beyond(uint64_t end, int64_t* id) const override;
   void fill_info(gyr_index_info* info) const override;
   Status save(ContainerWriter* file, std::string_view name) const override;
-  Status read(std::span<const uint8_t> bytes, const char* name);  // into an empty index
+  // Into an empty index, from a section's bytes behind the options; in place, or of files of earlier builds.
+  Status read(ByteReader* in, std::shared_ptr<const Container> file, const char* name);
+  Status read_idx1(std::span<const uint8_t> bytes, const char* name);
 
  private:
+  // Before the first change of an index that lies in a file: looks its content through, and lets it be written to. By
+  // every writer, with no lock.
+  Status settle();
+  Status check_content() const;
+  Status make_map(IdMap* map) const;  // of the ids that are alive
   Status check_batch(const int64_t* ids, const float* vectors, uint64_t n) const;
 
   // Room for so many slots, with some slack when arrays grow: they are copied beside readers and put in place while
@@ -148,7 +157,10 @@ class VectorIndex final : public Index {
   void give_back(std::unique_ptr<SearchScratch> s) const;
 
   std::shared_ptr<Runtime> runtime_;
+  std::shared_ptr<const Container> file_;  // in which arrays may lie
   gyr_index_options options_;
+  std::mutex settling_;  // taken before all others
+  std::atomic<bool> settled_{true};
   std::mutex compaction_;     // one at a time; taken before writer_
   mutable FairMutex writer_;  // one upsert at a time. Rows, codes and links are read without the gate by who holds it
   mutable Gate gate_;         // closed while the store or the links change. Deletions take nothing else

@@ -153,17 +153,6 @@ uint64_t Vectors::file_bytes() const {
   return uint64_t(dim_) * (stored_ == GYR_STORED_INT16 ? 2 : 1) + sizeof(float);
 }
 
-void Vectors::save(uint32_t slot, uint8_t* out) const {
-  if (!coded()) {
-    std::memcpy(out, rows_.data() + slot * row_bytes(), file_bytes());
-    return;
-  }
-  const float scale = codes_->scale(slot);
-  std::memcpy(out, codes_->code(slot), dim_);
-  if (stored_ == GYR_STORED_INT16) std::memcpy(out + dim_, rests_.data() + slot * size_t(code_stride_), dim_);
-  std::memcpy(out + file_bytes() - sizeof scale, &scale, sizeof scale);
-}
-
 void Vectors::load(uint32_t slot, const uint8_t* in) {
   if (!coded()) {
     std::memcpy(rows_.data() + slot * row_bytes(), in, file_bytes());

@@ -116,10 +116,27 @@ Status check_entry(const Entry& e, std::span<const uint8_t> bytes, uint64_t tabl
   return {};
 }
 
+// As the sections of a mapped file are.
+class AlignedBytes {
+ public:
+  std::span<uint8_t> make(uint64_t size) {
+    data_.reset(static_cast<uint8_t*>(::operator new(size, std::align_val_t(kAlign))));
+    return {data_.get(), size};
+  }
+
+ private:
+  struct Free {
+    void operator()(uint8_t* p) const { ::operator delete(p, std::align_val_t(kAlign)); }
+  };
+  std::unique_ptr<uint8_t, Free> data_;
+};
+
 class OpenContainer final : public Container {
  public:
   Mapping mapping;
-  std::vector<uint8_t> copy;
+  AlignedBytes copy;
+
+  Status allow_writes() const override { return mapping.allow_writes(); }
 
   Status check(std::span<const uint8_t> bytes) {
     bytes_ = bytes;
@@ -250,19 +267,20 @@ Result<std::shared_ptr<const Container>> Container::open(const std::string& path
     GYR_ASSIGN(container->mapping, Mapping::map(file, size));
     bytes = container->mapping.bytes();
   } else {
-    container->copy.resize(size);
-    GYR_TRY(file.read_at(0, container->copy));
-    bytes = container->copy;
+    const auto copy = container->copy.make(size);
+    GYR_TRY(file.read_at(0, copy));
+    bytes = copy;
   }
   Status checked = container->check(bytes);
   if (!checked.ok()) return std::move(checked).at(path.c_str());
   return std::shared_ptr<const Container>(std::move(container));
 }
 
-Result<std::shared_ptr<const Container>> Container::parse(std::vector<uint8_t> bytes) {
+Result<std::shared_ptr<const Container>> Container::parse(std::span<const uint8_t> bytes) {
   auto container = std::make_shared<OpenContainer>();
-  container->copy = std::move(bytes);
-  GYR_TRY(container->check(container->copy));
+  const auto copy = container->copy.make(bytes.size());
+  std::copy(bytes.begin(), bytes.end(), copy.begin());
+  GYR_TRY(container->check(copy));
   return std::shared_ptr<const Container>(std::move(container));
 }
 
@@ -289,6 +307,10 @@ static Result<size_t> find(const std::vector<SectionInfo>& infos, std::string_vi
 
 bool Container::has(std::string_view name) const {
   return std::any_of(infos_.begin(), infos_.end(), [&](auto& info) { return info.name == name; });
+}
+
+bool Container::has(std::string_view name, std::string_view kind) const {
+  return std::any_of(infos_.begin(), infos_.end(), [&](auto& info) { return info.name == name && info.kind == kind; });
 }
 
 Result<std::span<const uint8_t>> Container::view(std::string_view name, std::string_view kind) const {

@@ -49,18 +49,21 @@ struct SectionInfo {
 
 // Opened read-only. Raw sections are views into the mapping (or into the read copy); lz4 ones are decompressed on read.
 // Shared so that components that keep views keep the file alive.
-class Container {
+class Container : public std::enable_shared_from_this<Container> {
  public:
   enum class Access { kMap, kRead };
   // Checks header, table, bounds, overlaps and every checksum before returning.
   static Result<std::shared_ptr<const Container>> open(const std::string& path, Access access = Access::kMap);
-  static Result<std::shared_ptr<const Container>> parse(std::vector<uint8_t> bytes);
+  static Result<std::shared_ptr<const Container>> parse(std::span<const uint8_t> bytes);
 
   virtual ~Container() = default;
   const std::vector<SectionInfo>& sections() const { return infos_; }
   bool has(std::string_view name) const;
+  bool has(std::string_view name, std::string_view kind) const;
   // CORRUPT when absent or when the kind differs. Raw: zero copy. lz4: use read().
   Result<std::span<const uint8_t>> view(std::string_view name, std::string_view kind) const;
+  // Lets the holder write to what view() gave; the file stays as it is, and so do other processes' views.
+  virtual Status allow_writes() const = 0;
   // A copy, decompressed when needed.
   Result<std::vector<uint8_t>> read(std::string_view name, std::string_view kind) const;
 

@@ -367,6 +367,13 @@ Result<Mapping> Mapping::map(const File& file, uint64_t size) {
   return mapping;
 }
 
+Status Mapping::allow_writes() const {
+  if (data_ && ::mprotect(data_, size_, PROT_READ | PROT_WRITE) != 0)
+    return fail(GYR_E_RESOURCE_EXHAUSTED, "io", "no memory for changes to %llu mapped bytes: %s",
+                (unsigned long long)size_, strerrordesc_np(errno));
+  return {};
+}
+
 Status atomic_save(const std::string& path, std::span<const std::span<const uint8_t>> parts) {
   return atomic_save(path, [&](File* file) -> Status {
     for (auto part : parts) GYR_TRY(file->write(part));

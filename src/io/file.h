@@ -77,6 +77,8 @@ class Mapping {
   ~Mapping();
   static Result<Mapping> map(const File& file, uint64_t size);
   std::span<const uint8_t> bytes() const { return {static_cast<const uint8_t*>(data_), size_}; }
+  // Pages that are written to from now on become this process's own.
+  Status allow_writes() const;
 
  private:
   void* data_ = nullptr;

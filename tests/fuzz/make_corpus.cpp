@@ -48,7 +48,7 @@ void one_section(const std::string& kind, const std::string& name, const std::st
   if (kind == "TBL1") put("table", name, '\0', payload), put("spec", "table_" + name, '\2', text_at(payload, 0));
   if (kind == "TBL2") put("table", name, '\2', payload), put("spec", "table_" + name, '\2', text_at(payload, 0));
   if (kind == "IDS1") put("table", name, '\1', payload);
-  if (kind == "IDX1") put("index", name, payload);
+  if (kind == "IDX1" || kind == "IDX2") put("index", name, payload);
   if (kind == "MDL1") put("model", name, payload);
 }
 

@@ -131,12 +131,12 @@ TEST(Tune, FindsAboutTheSmallestEffortAndKeepsIt) {
   EXPECT_EQ(info.tuned_effort, p.effort);
   same(**loaded, kK, p.effort);
   // A file says no more than searches can take.
-  auto bytes = *(*file)->read("index", "IDX1");
+  auto bytes = *(*file)->read("index", "IDX2");
   for (uint64_t bad :
-       {uint64_t(0), uint64_t(10) << 32 | 9, uint64_t(70000) << 32 | 80000, uint64_t(1) << 32 | 1u << 21}) {
-    std::memcpy(bytes.data() + bytes.size() - 8, &bad, 8);
+       {uint64_t(9), uint64_t(10) << 32 | 9, uint64_t(70000) << 32 | 80000, uint64_t(1) << 32 | 1u << 21}) {
+    std::memcpy(bytes.data() + 32, &bad, 8);  // behind the options
     ContainerWriter w;
-    ASSERT_TRUE(w.add("index", "IDX1", bytes).ok());
+    ASSERT_TRUE(w.add("index", "IDX2", bytes).ok());
     auto damaged = Container::parse(*w.serialize());
     EXPECT_EQ(Index::load(make_runtime(1), **damaged, "index").status().code(), GYR_E_CORRUPT) << bad;
   }

@@ -104,4 +104,22 @@ inline double recall(const Found& got, const Found& truth, uint32_t k) {
   return double(hit) / double(all);
 }
 
+// An index whose file may say anything: searched before and after a change, which may find it out.
+inline Status use_damaged(Index* index) {
+  gyr_index_info info{};
+  index->fill_info(&info);
+  std::vector<float> q(info.dim, 1.0f);
+  const int64_t id = 77777;
+  search(*index, {q.data(), 1, 5});
+  search(*index, {q.data(), 1, 5, 0, true});
+  Status changed = index->upsert(&id, q.data(), 1, nullptr);
+  if (!changed.ok()) {
+    EXPECT_EQ(changed.code(), GYR_E_CORRUPT) << changed.message();
+  }
+  EXPECT_EQ(index->remove(&id, 1, nullptr).ok(), changed.ok());
+  EXPECT_EQ(index->compact(nullptr).ok(), changed.ok());
+  search(*index, {q.data(), 1, 5});
+  return changed;
+}
+
 }  // namespace gyr::test
