@@ -388,7 +388,7 @@ typedef struct gyr_index_info {
   gyr_index_kind kind; /**< never GYR_INDEX_DEFAULT */
   uint64_t count;      /**< live vectors */
   uint64_t slots;      /**< highest slot + 1: size a filter bitmap by it */
-  uint64_t bytes;      /**< memory in use */
+  uint64_t bytes;      /**< memory in use, pages of the file that it was opened from among it */
   gyr_stored stored;   /**< never GYR_STORED_DEFAULT */
   uint32_t reserved;   /**< 0 */
   uint64_t capacity;   /**< slots that `bytes` has room for */
