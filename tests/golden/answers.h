@@ -27,6 +27,13 @@ inline Rows full_rows() {
   return r;
 }
 
+// Indexes of section IDX2: kind exact, graph, IVF in turn, stored as the name says.
+constexpr int kIndexes = 15;
+constexpr const char* kIndexNames[kIndexes] = {"exact_fp32.gyr", "graph_fp16.gyr",  "ivf_bf16.gyr",   "exact_int16.gyr",
+                                               "graph_int8.gyr", "ivf_fp32.gyr",    "exact_fp16.gyr", "graph_bf16.gyr",
+                                               "ivf_int16.gyr",  "exact_int8.gyr",  "graph_fp32.gyr", "ivf_fp16.gyr",
+                                               "exact_bf16.gyr", "graph_int16.gyr", "ivf_int8.gyr"};
+
 class Answers {
  public:
   explicit Answers(std::string folder) : folder_(std::move(folder)) {
@@ -46,6 +53,8 @@ class Answers {
       if (has(name)) cache(name);
     if (has("live")) out_ << live_answers(runtime_, path("live"));
     if (has("cache_rows")) out_ << cache_folder_answers(runtime_, path("cache_rows"));
+    for (const char* name : kIndexNames)
+      if (has(name)) index(name);
     return out_.str();
   }
 

@@ -80,8 +80,14 @@ class Maker {
     std::filesystem::create_directory(path("cache_rows"));
     make_cache_folder(runtime_, path("cache_rows"));
   }
+  void make_indexes() {
+    for (int i = 0; i < kIndexes; i++)
+      index(kIndexNames[i], gyr_index_kind(i % 3 + 1), gyr_metric(i % 2 ? GYR_METRIC_L2 : GYR_METRIC_IP), 70, i % 5 + 1,
+            0.0137f);  // no two alike
+  }
   void make() {
     make_stores();
+    make_indexes();
     full_workflow();
     table();
     index("index_exact.gyr", GYR_INDEX_EXACT, GYR_METRIC_COSINE, 9);
@@ -170,7 +176,8 @@ class Maker {
     gyr_cache_destroy(c);
   }
 
-  void index(const char* name, gyr_index_kind kind, gyr_metric metric, int n) {
+  void index(const char* name, gyr_index_kind kind, gyr_metric metric, int n, gyr_stored stored = GYR_STORED_FP32,
+             float spread = 0) {
     gyr_index_options o{};
     o.struct_size = sizeof o;
     o.dim = 3;
@@ -178,13 +185,14 @@ class Maker {
     o.kind = kind;
     o.degree = 4;
     o.build_effort = 16;
+    o.stored = stored;
     gyr_index* index = nullptr;
     need(gyr_index_create(runtime_, &o, &index, &err_), err_, "index");
     std::vector<int64_t> ids;
     std::vector<float> vectors;
     for (int i = 0; i < n; i++) {
       ids.push_back(100 + i);
-      for (int d = 0; d < 3; d++) vectors.push_back(vector_value(i, d));
+      for (int d = 0; d < 3; d++) vectors.push_back(vector_value(i, d) + spread * float(i * (d + 1)));
     }
     need(gyr_index_upsert(index, ids.data(), vectors.data(), uint64_t(n), nullptr, &err_), err_, "upsert");
     need(gyr_index_delete(index, ids.data() + 2, 1, nullptr, &err_), err_, "delete");
@@ -331,9 +339,9 @@ class Maker {
 }  // namespace gyr::golden
 
 int main(int argc, char** argv) {
-  const bool stores = argc == 3 && std::string(argv[2]) == "stores";
-  if (argc != 2 && !stores) {
-    std::fprintf(stderr, "usage: make_golden NEW_FOLDER [stores] (tests/golden/<format major>.<minor>)\n");
+  const std::string part = argc == 3 ? argv[2] : "";
+  if (argc != 2 && part != "stores" && part != "indexes") {
+    std::fprintf(stderr, "usage: make_golden NEW_FOLDER [stores|indexes] (tests/golden/<format major>.<minor>)\n");
     return 2;
   }
   std::string folder = argv[1];
@@ -343,7 +351,7 @@ int main(int argc, char** argv) {
   }
   std::filesystem::create_directories(folder);
   gyr::golden::Maker maker(folder);
-  stores ? maker.make_stores() : maker.make();
+  part == "stores" ? maker.make_stores() : part == "indexes" ? maker.make_indexes() : maker.make();
   std::ofstream(folder + "/expected.txt") << gyr::golden::answers(folder);
   return 0;
 }
