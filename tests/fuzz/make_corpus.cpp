@@ -73,6 +73,12 @@ void sections() {
   }
 }
 
+void indexes() {  // of every kind and precision, beside the first set
+  for (const auto& entry : std::filesystem::directory_iterator(golden + "/../1.0-indexes"))
+    if (entry.path().extension() == ".gyr")
+      put("index", entry.path().stem(), text_of(*(*Container::open(entry.path()))->read("index", "IDX2")));
+}
+
 void half_fitted() {
   gyr_runtime_options o{};
   o.struct_size = sizeof o;
@@ -390,6 +396,7 @@ int main(int argc, char** argv) {
   }
   golden = argv[1], corpus = argv[2];
   sections();
+  indexes();
   half_fitted();
   past_tables();
   caches();
