@@ -74,11 +74,7 @@ TEST(Codes, ExtremeVectorsHaveFiniteScores) {
   }
 }
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr uint64_t kItems = 3500;  // enough for walks
-#else
-constexpr uint64_t kItems = 8000;
-#endif
+constexpr uint64_t kItems = kSanitized ? 3500 : 8000;  // enough for walks
 
 double recall_of(gyr_metric metric, const std::vector<float>& data, const std::vector<float>& queries, uint32_t dim) {
   const uint64_t n = data.size() / dim, n_queries = queries.size() / dim;

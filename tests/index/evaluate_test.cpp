@@ -5,11 +5,7 @@
 namespace gyr::test {
 namespace {
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr uint64_t kN = 5000;
-#else
-constexpr uint64_t kN = 10000;
-#endif
+constexpr uint64_t kN = kSanitized ? 5000 : 10000;
 constexpr uint32_t kDim = 24, kQueries = 200, kK = 10;
 
 std::shared_ptr<Index> filled(gyr_metric metric, gyr_index_kind kind, uint64_t n = kN) {

@@ -22,26 +22,13 @@ struct TempFile {
   const std::string path;
 };
 
-std::vector<int64_t> numbers(uint64_t n, int64_t first = 0) {
-  std::vector<int64_t> ids(n);
-  for (uint64_t i = 0; i < n; i++) ids[i] = first + int64_t(i);
-  return ids;
-}
-
-std::shared_ptr<Index> make(const std::shared_ptr<Runtime>& runtime, gyr_index_kind kind, gyr_stored stored) {
-  gyr_index_options o{};
-  o.struct_size = sizeof o;
-  o.dim = kDim;
-  o.metric = GYR_METRIC_COSINE;
-  o.kind = kind;
-  o.stored = stored;
-  auto index = Index::create(runtime, o);
-  EXPECT_TRUE(index.ok());
+std::shared_ptr<Index> filled(const std::shared_ptr<Runtime>& runtime, gyr_index_kind kind, gyr_stored stored) {
+  auto index = make(runtime, options_of(kDim, GYR_METRIC_COSINE, kind, stored));
   auto data = gaussian(kN, kDim, 1);
-  EXPECT_TRUE((*index)->upsert(numbers(kN).data(), data.data(), kN, nullptr).ok());
+  EXPECT_TRUE(index->upsert(numbers(kN).data(), data.data(), kN, nullptr).ok());
   const int64_t gone[] = {5, 6, 7, 2999};
-  EXPECT_TRUE((*index)->remove(gone, 4, nullptr).ok());
-  return *index;
+  EXPECT_TRUE(index->remove(gone, 4, nullptr).ok());
+  return index;
 }
 
 void save(const Index& index, const std::string& path) {
@@ -64,7 +51,7 @@ TEST_P(InPlace, AnswersAsBeforeAndChangesNothingInTheFile) {
   const auto [kind, stored] = GetParam();
   const TempFile file;
   auto runtime = make_runtime(2);
-  auto index = make(runtime, kind, stored);
+  auto index = filled(runtime, kind, stored);
   save(*index, file.path);
   const std::string before = slurp(file.path);
   auto queries = gaussian(30, kDim, 2);
@@ -107,7 +94,7 @@ INSTANTIATE_TEST_SUITE_P(All, InPlace,
 TEST(InPlaceFile, SearchesGoOnBesideTheFirstChanges) {
   const TempFile file;
   auto runtime = make_runtime(2);
-  save(*make(runtime, GYR_INDEX_GRAPH, GYR_STORED_INT16), file.path);
+  save(*filled(runtime, GYR_INDEX_GRAPH, GYR_STORED_INT16), file.path);
   for (int round = 0; round < 5; round++) {
     auto index = open(runtime, file.path);
     auto data = gaussian(64, kDim, 4);
@@ -137,10 +124,8 @@ TEST(InPlaceFile, SearchesGoOnBesideTheFirstChanges) {
 // An id that is in it twice is found out before anything is changed.
 TEST(InPlaceFile, AFileWithAnIdTwiceIsRefusedByTheFirstChange) {
   auto runtime = make_runtime(1);
-  auto index = make(runtime, GYR_INDEX_GRAPH, GYR_STORED_FP32);
-  ContainerWriter writer;
-  ASSERT_TRUE(index->save(&writer, "index").ok());
-  auto bytes = *(*Container::parse(*writer.serialize()))->read("index", "IDX2");
+  auto index = filled(runtime, GYR_INDEX_GRAPH, GYR_STORED_FP32);
+  auto bytes = *(*Container::parse(saved(*index)))->read("index", "IDX2");
   std::vector<int64_t> ids(kN - 8);  // those before the first that is gone are not moved
   for (int64_t i = 0; i < int64_t(ids.size()); i++) ids[size_t(i)] = 8 + i < 2999 ? 8 + i : 0;
   auto at = std::search(bytes.begin(), bytes.end(), reinterpret_cast<uint8_t*>(ids.data()),
@@ -157,9 +142,7 @@ TEST(InPlaceFile, AFileWithAnIdTwiceIsRefusedByTheFirstChange) {
     EXPECT_EQ(refused.code(), GYR_E_CORRUPT);
     EXPECT_NE(std::string(refused.message()).find("twice"), std::string::npos) << refused.message();
   }
-  gyr_index_info info{};
-  (*loaded)->fill_info(&info);
-  EXPECT_EQ(info.count, kN - 4);
+  EXPECT_EQ(info_of(**loaded).count, kN - 4);
 }
 
 }  // namespace

@@ -8,18 +8,8 @@
 namespace gyr::test {
 namespace {
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr uint64_t kN = 6000;
-#else
-constexpr uint64_t kN = 12000;
-#endif
+constexpr uint64_t kN = kSanitized ? 6000 : 12000;
 constexpr uint32_t kDim = 32, kQueries = 200, kK = 5, kEffort = 12;
-
-std::vector<int64_t> numbers(uint64_t n, int64_t first = 0) {
-  std::vector<int64_t> ids(n);
-  for (uint64_t i = 0; i < n; i++) ids[i] = first + int64_t(i);
-  return ids;
-}
 
 std::shared_ptr<const Index::Selection> select(const Index& index, Index::IdSpan ids, const Index::Test& test = {}) {
   auto s = index.select(ids, test, nullptr);

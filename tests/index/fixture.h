@@ -10,8 +10,15 @@
 
 #include "base/random.h"
 #include "index/index.h"
+#include "io/container.h"
 
 namespace gyr::test {
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr bool kSanitized = true;  // slow
+#else
+constexpr bool kSanitized = false;
+#endif
 
 inline std::shared_ptr<Runtime> make_runtime(uint32_t threads, uint64_t budget = 0) {
   gyr_runtime_options o{};
@@ -23,16 +30,40 @@ inline std::shared_ptr<Runtime> make_runtime(uint32_t threads, uint64_t budget =
   return *r;
 }
 
-inline std::shared_ptr<Index> make_index(std::shared_ptr<Runtime> runtime, uint32_t dim, gyr_metric metric,
-                                         gyr_index_kind kind) {
+inline gyr_index_options options_of(uint32_t dim, gyr_metric metric, gyr_index_kind kind,
+                                    gyr_stored stored = GYR_STORED_FP32) {
   gyr_index_options o{};
   o.struct_size = sizeof o;
   o.dim = dim;
   o.metric = metric;
   o.kind = kind;
-  auto r = Index::create(std::move(runtime), o);
+  o.stored = stored;
+  return o;
+}
+inline std::shared_ptr<Index> make(const std::shared_ptr<Runtime>& runtime, const gyr_index_options& o) {
+  auto r = Index::create(runtime, o);
   EXPECT_TRUE(r.ok()) << r.status().message();
   return *r;
+}
+inline std::shared_ptr<Index> make_index(const std::shared_ptr<Runtime>& runtime, uint32_t dim, gyr_metric metric,
+                                         gyr_index_kind kind) {
+  return make(runtime, options_of(dim, metric, kind));
+}
+
+inline std::vector<int64_t> numbers(uint64_t n, int64_t first = 0) {
+  std::vector<int64_t> ids(n);
+  for (uint64_t i = 0; i < n; i++) ids[i] = first + int64_t(i);
+  return ids;
+}
+inline gyr_index_info info_of(const Index& index) {
+  gyr_index_info info{};
+  index.fill_info(&info);
+  return info;
+}
+inline std::vector<uint8_t> saved(const Index& index) {
+  ContainerWriter writer;
+  EXPECT_TRUE(index.save(&writer, "index").ok());
+  return *writer.serialize();
 }
 
 struct Found {
@@ -106,9 +137,7 @@ inline double recall(const Found& got, const Found& truth, uint32_t k) {
 
 // An index whose file may say anything: searched before and after a change, which may find it out.
 inline Status use_damaged(Index* index) {
-  gyr_index_info info{};
-  index->fill_info(&info);
-  std::vector<float> q(info.dim, 1.0f);
+  std::vector<float> q(info_of(*index).dim, 1.0f);
   const int64_t id = 77777;
   search(*index, {q.data(), 1, 5});
   search(*index, {q.data(), 1, 5, 0, true});
@@ -120,6 +149,35 @@ inline Status use_damaged(Index* index) {
   EXPECT_EQ(index->compact(nullptr).ok(), changed.ok());
   search(*index, {q.data(), 1, 5});
   return changed;
+}
+
+struct Damages {
+  int at_once = 0, by_change = 0;  // refused
+};
+// Loads the index's section cut off or with bytes changed, under a right checksum: a status may say CORRUPT, and
+// nothing else may happen.
+inline Damages damage(const Index& index, const std::shared_ptr<Runtime>& runtime, int rounds) {
+  const auto good = *(*Container::parse(saved(index)))->read("index", "IDX2");
+  Random random(5);
+  Damages refused;
+  for (int round = 0; round < rounds; round++) {
+    auto bytes = good;
+    if (round % 10 == 0)
+      bytes.resize(random.below(bytes.size()));
+    else
+      for (uint64_t i = 0; i < 1 + random.below(4); i++)
+        bytes[round % 3 ? random.below(bytes.size()) : random.below(60)] = uint8_t(random.next());
+    ContainerWriter w;
+    EXPECT_TRUE(w.add("index", "IDX2", bytes).ok());
+    auto loaded = Index::load(runtime, **Container::parse(*w.serialize()), "index");
+    if (!loaded.ok()) {
+      EXPECT_EQ(loaded.status().code(), GYR_E_CORRUPT) << loaded.status().message();
+      refused.at_once++;
+    } else {
+      refused.by_change += !use_damaged(loaded->get()).ok();
+    }
+  }
+  return refused;
 }
 
 }  // namespace gyr::test

@@ -8,12 +8,6 @@ namespace {
 constexpr uint32_t kDim = 16;
 constexpr uint64_t kItems = 5000, kPart = 700;
 
-std::vector<int64_t> numbers(uint64_t n, int64_t first = 0) {
-  std::vector<int64_t> ids(n);
-  for (uint64_t i = 0; i < n; i++) ids[i] = first + int64_t(i);
-  return ids;
-}
-
 std::shared_ptr<Index> make(gyr_index_kind kind, gyr_stored stored = GYR_STORED_FP32) {
   gyr_index_options o{};
   o.dim = kDim;
@@ -21,18 +15,6 @@ std::shared_ptr<Index> make(gyr_index_kind kind, gyr_stored stored = GYR_STORED_
   o.kind = kind;
   o.stored = stored;
   return *Index::create(make_runtime(2), o);
-}
-
-gyr_index_info info_of(const Index& index) {
-  gyr_index_info info{};
-  index.fill_info(&info);
-  return info;
-}
-
-std::vector<uint8_t> saved(const Index& index) {
-  ContainerWriter writer;
-  EXPECT_TRUE(index.save(&writer, "index").ok());
-  return *writer.serialize();
 }
 
 void append_all(Index::Inflow* inflow, const std::vector<int64_t>& ids, const std::vector<float>& data) {

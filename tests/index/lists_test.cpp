@@ -55,12 +55,6 @@ TEST(Kmeans, MoreCentresThanDifferentPoints) {
   EXPECT_EQ(distortion(centres, points, 3, runtime.get()).first, 0);
 }
 
-std::vector<int64_t> numbers(uint64_t n) {
-  std::vector<int64_t> ids(n);
-  for (uint64_t i = 0; i < n; i++) ids[i] = int64_t(i);
-  return ids;
-}
-
 double recall_at(const Index& index, const std::vector<float>& queries, uint32_t dim, uint32_t effort) {
   Index::Query q{queries.data(), queries.size() / dim, 10, effort};
   auto got = search(index, q);
@@ -179,12 +173,6 @@ TEST(Lists, OptionsSayHowMany) {
   o.dim = 8;
   o.lists = 65537;
   EXPECT_EQ(Index::create(runtime, o).status().code(), GYR_E_OUT_OF_RANGE);
-}
-
-gyr_index_info info_of(const Index& index) {
-  gyr_index_info info{};
-  index.fill_info(&info);
-  return info;
 }
 
 std::shared_ptr<Index> reloaded(const Index& index) {

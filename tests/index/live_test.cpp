@@ -8,32 +8,9 @@
 namespace gyr::test {
 namespace {
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr uint64_t kN = 2500;
-constexpr int kRounds = 4;
-#else
-constexpr uint64_t kN = 5000;
-constexpr int kRounds = 12;
-#endif
+constexpr uint64_t kN = kSanitized ? 2500 : 5000;
+constexpr int kRounds = kSanitized ? 4 : 12;
 constexpr uint32_t kDim = 16;
-
-std::vector<int64_t> numbers(uint64_t n, int64_t first = 0) {
-  std::vector<int64_t> ids(n);
-  for (uint64_t i = 0; i < n; i++) ids[i] = first + int64_t(i);
-  return ids;
-}
-
-gyr_index_info info_of(const Index& index) {
-  gyr_index_info info{};
-  index.fill_info(&info);
-  return info;
-}
-
-std::vector<uint8_t> bytes_of(const Index& index) {
-  ContainerWriter writer;
-  EXPECT_TRUE(index.save(&writer, "index").ok());
-  return *writer.serialize();
-}
 
 // At a small effort, so that worse links show.
 double recall_of(const Index& index, const std::vector<float>& queries) {
@@ -119,9 +96,7 @@ TEST(Live, EndlessReplacementTakesNoMoreMemoryAndDeletionGivesItBack) {
 }
 
 TEST(Live, CompactionIsTheSameForAnyThreadsAndThroughAFile) {
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-  GTEST_SKIP() << "minutes, and nothing that other tests do not do";
-#endif
+  if (kSanitized) GTEST_SKIP() << "minutes, and nothing that other tests do not do";
   const uint64_t n = 3000;
   const auto ids = numbers(2 * n);
   const auto data = mixture(2 * n, kDim, 1);
@@ -132,7 +107,7 @@ TEST(Live, CompactionIsTheSameForAnyThreadsAndThroughAFile) {
     ASSERT_TRUE(index->upsert(ids.data(), data.data(), n, nullptr).ok());
     ASSERT_TRUE(index->upsert(ids.data() + 10, data.data() + n * kDim, 700, nullptr).ok());
     ASSERT_TRUE(index->remove(ids.data() + 100, 900, nullptr).ok());
-    auto file = Container::parse(bytes_of(*index));
+    auto file = Container::parse(saved(*index));
     auto loaded = Index::load(runtime, **file, "index");
     ASSERT_TRUE(loaded.ok()) << loaded.status().message();
     for (auto* i : {index.get(), loaded->get()}) {
@@ -140,9 +115,9 @@ TEST(Live, CompactionIsTheSameForAnyThreadsAndThroughAFile) {
       ASSERT_TRUE(i->remove(ids.data() + n - 50, 50, nullptr).ok());
       ASSERT_TRUE(i->compact(nullptr).ok());
     }
-    EXPECT_EQ(bytes_of(*index), bytes_of(**loaded));
-    if (first.empty()) first = bytes_of(*index);
-    EXPECT_EQ(bytes_of(*index), first);
+    EXPECT_EQ(saved(*index), saved(**loaded));
+    if (first.empty()) first = saved(*index);
+    EXPECT_EQ(saved(*index), first);
   }
 }
 
@@ -153,12 +128,12 @@ TEST(Live, ACancelledRebuildOrCompactionLeavesTheIndexAsItWas) {
   const auto data = mixture(kN, kDim, 1);
   ASSERT_TRUE(index->upsert(ids.data(), data.data(), 1000, nullptr).ok());
   ASSERT_TRUE(index->remove(ids.data() + 5, 10, nullptr).ok());
-  const auto before = bytes_of(*index);
+  const auto before = saved(*index);
   gyr_task task;
   task.cancelled = true;
   EXPECT_EQ(index->upsert(ids.data(), data.data(), kN, &task).code(), GYR_E_CANCELLED);
   EXPECT_EQ(index->compact(&task).code(), GYR_E_CANCELLED);
-  EXPECT_EQ(bytes_of(*index), before);
+  EXPECT_EQ(saved(*index), before);
   EXPECT_TRUE(Index::load(runtime, **Container::parse(before), "index").ok());
 }
 
@@ -296,7 +271,7 @@ TEST_P(LiveKindTest, DeletesBesideUpsertsAndCompactionsLeaveWholeVectors) {
     if (id % 16 == 1) std::this_thread::yield();
   }
   writer.join();
-  auto loaded = Index::load(make_runtime(1), **Container::parse(bytes_of(*index)), "index");
+  auto loaded = Index::load(make_runtime(1), **Container::parse(saved(*index)), "index");
   ASSERT_TRUE(loaded.ok()) << loaded.status().message();
   for (Index* i : {index.get(), loaded->get()}) {
     const auto found = search(*i, one(data, n));
@@ -364,7 +339,7 @@ TEST_P(LiveKindTest, ACompactionLeavesAStreamItsSlots) {
     ASSERT_TRUE(inflow->append(ids.data() + at, data.data() + at * kDim, some, nullptr).ok());
     ASSERT_TRUE(index->remove(ids.data() + (at - before) / 10, 50, nullptr).ok());
     ASSERT_TRUE(index->compact(nullptr).ok());
-    auto loaded = Index::load(make_runtime(1), **Container::parse(bytes_of(*index)), "index");
+    auto loaded = Index::load(make_runtime(1), **Container::parse(saved(*index)), "index");
     ASSERT_TRUE(loaded.ok()) << loaded.status().message();
   }
   ASSERT_TRUE(inflow->finish(nullptr).ok());
@@ -410,7 +385,7 @@ TEST(Live, ACancelledUpsertIntoAnEmptyIndexCanBeSaved) {
   task.cancelled = true;
   EXPECT_EQ(inflow->finish(&task).code(), GYR_E_CANCELLED);
   inflow.reset();
-  auto loaded = Index::load(make_runtime(1), **Container::parse(bytes_of(*index)), "index");
+  auto loaded = Index::load(make_runtime(1), **Container::parse(saved(*index)), "index");
   ASSERT_TRUE(loaded.ok()) << loaded.status().message();
   ASSERT_TRUE((*loaded)->upsert(ids.data(), data.data(), 100, nullptr).ok());
   EXPECT_EQ(search(**loaded, {data.data(), 1, 1}).ids[0], 0);
@@ -424,7 +399,7 @@ TEST(Live, AFileWithoutChangesIsCompacted) {
   const auto data = gaussian(3000, kDim, 1);
   ASSERT_TRUE(index->upsert(ids.data(), data.data(), 3000, nullptr).ok());
   ASSERT_TRUE(index->remove(ids.data() + 2000, 1000, nullptr).ok());
-  const auto whole = bytes_of(*index);
+  const auto whole = saved(*index);
   auto file = *Container::parse(whole);
   auto section = *file->read("index", "IDX2");
   std::memset(section.data() + 40, 0, 8);  // the changes, behind the options and the tuned effort
@@ -434,7 +409,7 @@ TEST(Live, AFileWithoutChangesIsCompacted) {
   ASSERT_TRUE(loaded.ok()) << loaded.status().message();
   ASSERT_TRUE((*loaded)->compact(nullptr).ok());
   EXPECT_EQ(info_of(**loaded).slots, 2000u);
-  auto again = Index::load(runtime, **Container::parse(bytes_of(**loaded)), "index");  // no link leads out of it
+  auto again = Index::load(runtime, **Container::parse(saved(**loaded)), "index");  // no link leads out of it
   ASSERT_TRUE(again.ok()) << again.status().message();
   const auto found = search(**loaded, {data.data(), 2000, 1, 64});
   uint64_t itself = 0;

@@ -9,42 +9,9 @@
 namespace gyr::test {
 namespace {
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 constexpr uint64_t kItems = kSanitized ? 3500 : 6000;  // enough for walks
 constexpr gyr_metric kMetrics[] = {GYR_METRIC_IP, GYR_METRIC_COSINE, GYR_METRIC_L2};
 constexpr gyr_stored kStored[] = {GYR_STORED_FP32, GYR_STORED_FP16, GYR_STORED_BF16, GYR_STORED_INT16, GYR_STORED_INT8};
-
-gyr_index_options options_of(uint32_t dim, gyr_metric metric, gyr_index_kind kind, gyr_stored stored) {
-  gyr_index_options o{};
-  o.struct_size = sizeof o;
-  o.dim = dim;
-  o.metric = metric;
-  o.kind = kind;
-  o.stored = stored;
-  return o;
-}
-
-std::shared_ptr<Index> make(const std::shared_ptr<Runtime>& runtime, const gyr_index_options& o) {
-  auto r = Index::create(runtime, o);
-  EXPECT_TRUE(r.ok()) << r.status().message();
-  return *r;
-}
-
-gyr_index_info info_of(const Index& index) {
-  gyr_index_info info{};
-  index.fill_info(&info);
-  return info;
-}
-
-std::vector<int64_t> numbers(uint64_t n, int64_t first = 0) {
-  std::vector<int64_t> ids(n);
-  for (uint64_t i = 0; i < n; i++) ids[i] = first + int64_t(i);
-  return ids;
-}
 
 // How far a score may be from that of the vector that was given, in parts of |q| |x|.
 double precision(gyr_stored stored) {
@@ -121,12 +88,6 @@ TEST_P(Stored, TiesGoToTheSmallerId) {
       }
     }
   }
-}
-
-std::vector<uint8_t> saved(const Index& index) {
-  ContainerWriter writer;
-  EXPECT_TRUE(index.save(&writer, "index").ok());
-  return *writer.serialize();
 }
 
 // What is saved and loaded answers and goes on exactly as before: past the first centre, and into freed slots.
@@ -291,29 +252,7 @@ TEST(StoredInput, DamagedSectionsAreRefusedOrHarmless) {
   for (gyr_stored stored : {GYR_STORED_FP16, GYR_STORED_INT16, GYR_STORED_INT8}) {
     auto index = make(runtime, options_of(4, GYR_METRIC_COSINE, GYR_INDEX_GRAPH, stored));
     ASSERT_TRUE(index->upsert(ids.data(), data.data(), 80, nullptr).ok());
-    auto good = *(*Container::parse(saved(*index)))->read("index", "IDX2");
-    Random random(5);
-    int refused = 0;
-    for (int round = 0; round < 1000; round++) {
-      auto bytes = good;
-      if (round % 10 == 0)
-        bytes.resize(random.below(bytes.size()));
-      else
-        for (uint64_t i = 0; i < 1 + random.below(4); i++)
-          bytes[round % 3 ? random.below(bytes.size()) : random.below(60)] = uint8_t(random.next());
-      ContainerWriter w;
-      ASSERT_TRUE(w.add("index", "IDX2", bytes).ok());
-      auto damaged = Container::parse(*w.serialize());
-      ASSERT_TRUE(damaged.ok());
-      auto loaded = Index::load(runtime, **damaged, "index");
-      if (!loaded.ok()) {
-        EXPECT_EQ(loaded.status().code(), GYR_E_CORRUPT) << loaded.status().message();
-        refused++;
-        continue;
-      }
-      (void)use_damaged(loaded->get());
-    }
-    EXPECT_GT(refused, 100);
+    EXPECT_GT(damage(*index, runtime, 1000).at_once, 100);
   }
 }
 
