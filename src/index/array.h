@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <iterator>
@@ -166,6 +167,13 @@ void erase_if(Array<T>& a, const Unwanted& unwanted) {
 template <class T>
 bool operator==(const Array<T>& a, const Array<T>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end());
+}
+
+// use(slot) of every bit that is set.
+template <class Words, class Use>
+void each_bit(const Words& words, const Use& use) {
+  for (uint64_t w = 0; w < words.size(); w++)
+    for (uint64_t bits = words[w]; bits; bits &= bits - 1) use(uint32_t(w * 64) + uint32_t(std::countr_zero(bits)));
 }
 
 }  // namespace gyr::index

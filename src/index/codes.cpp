@@ -166,12 +166,6 @@ void Codes::settle(uint32_t slot, CodeQuery* scratch) {
   note.along = ops_->dot(difference, centre_.data(), dim_) + half_squared_;
 }
 
-void Codes::restore(uint32_t slot, const int8_t* code, float scale) {
-  std::copy_n(code, dim_, codes_.data() + uint64_t(slot) * stride_);
-  notes_[slot].scale = scale;
-  settle(slot);
-}
-
 void Codes::copy(uint32_t slot, const Codes& from) {
   std::copy_n(from.code(slot), stride_, codes_.data() + uint64_t(slot) * stride_);
   notes_[slot] = from.notes_[slot];

@@ -87,13 +87,12 @@ class Codes {
   void set(std::span<const float> centre, std::span<const float> axes, uint64_t next_learning);
 
   // Whole codes that are all that is kept of their vectors: centre and axes stay. settle() makes a note speak of what
-  // the code stands for, not of what it was made from; restore() puts back a code and its scale, copy() another's.
+  // the code stands for, not of what it was made from; copy() takes another's.
   void keep() { next_learning_ = UINT64_MAX; }
   const int8_t* code(uint32_t slot) const { return codes_.data() + uint64_t(slot) * stride_; }
   float scale(uint32_t slot) const { return notes_[slot].scale; }
   void settle(uint32_t slot, CodeQuery* scratch);
   void settle(uint32_t slot) { settle(slot, &writer_); }
-  void restore(uint32_t slot, const int8_t* code, float scale);
   void copy(uint32_t slot, const Codes& from);
 
   uint64_t slots() const { return notes_.size(); }

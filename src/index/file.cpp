@@ -1,5 +1,5 @@
 // An index in a container: one section of kind "IDX2", whose large arrays are those of memory and are used where they
-// lie. Layout: docs/index.md.
+// lie. Layout: docs/index.md. Sections of kind "IDX1", of earlier builds, are copied.
 //
 // The container's checksums are held against all of it when it is opened, but the large arrays are not looked through:
 // searches never trust them with more than an answer. Before the first change they are (settle()).
@@ -7,7 +7,6 @@
 #include <string>
 
 #include "base/bytes.h"
-#include "index/file_parts.h"
 #include "index/vector_index.h"
 
 namespace gyr {
@@ -31,11 +30,15 @@ Result<std::shared_ptr<Index>> Index::load(std::shared_ptr<Runtime> runtime, con
   gyr_index_options complete = o;
   Status s = index::complete_options(&complete);
   if (!s.ok()) return fail(GYR_E_CORRUPT, "index", "%s: %s", where.c_str(), s.message());
-  if (std::memcmp(&o, &complete, sizeof o) != 0 || stored == uint32_t(GYR_STORED_FP32))
+  if (earlier && stored != 0)
+    return fail(GYR_E_FORMAT_TOO_OLD, "index", "%s: vectors of a stored precision are read from IDX2 only; build again",
+                where.c_str());
+  if (std::memcmp(&o, &complete, sizeof o) != 0 || stored == uint32_t(GYR_STORED_FP32) ||
+      (earlier && o.kind == GYR_INDEX_IVF))
     return fail(GYR_E_CORRUPT, "index", "%s: an option is zero that a saved index always has", where.c_str());
   auto index = std::make_shared<index::VectorIndex>(std::move(runtime), complete);
   if (earlier)
-    GYR_TRY(index->read_idx1(bytes.subspan(bytes.size() - in.left()), where.c_str()));
+    GYR_TRY(index->read_idx1(&in, bytes, where.c_str()));
   else
     GYR_TRY(index->read(&in, file.shared_from_this(), where.c_str()));
   return std::shared_ptr<Index>(std::move(index));
@@ -52,25 +55,13 @@ void put_learnt(const Codes& codes, ByteWriter* out) {
   out->put_array(codes.axes());
 }
 
-// The same for every history of an index.
-Array<uint32_t> fresh_map(std::span<const int64_t> ids, std::span<const uint64_t> alive, std::pmr::memory_resource* m) {
-  IdMap map(m);
-  map.reserve(ids.size(), nullptr);
-  each_bit(alive, [&](uint32_t slot) { map.insert(ids[slot], slot); });
-  return map.words();
-}
-
-Status corrupt_file(const char* what) { return fail(GYR_E_CORRUPT, "index", "the index's file: %s", what); }
-
-}  // namespace
-
 Status get_learnt(ByteReader* in, const char* name, Codes* codes) {
   std::span<const float> centre, axes;
   uint64_t next = 0;
   auto corrupt = [&](const char* what) { return fail(GYR_E_CORRUPT, "index", "%s: %s", name, what); };
   GYR_TRY(in->get_array(&centre));
   GYR_TRY(in->get(&next));
-  if (in->left() > 0) GYR_TRY(in->get_array(&axes));  // earlier files have none
+  GYR_TRY(in->get_array(&axes));
   const size_t dim = codes->centre().size();
   if (centre.size() != dim) return corrupt("the centre is no vector of the index");
   double squared = 0;
@@ -93,6 +84,10 @@ bool plausible(const float* row, uint32_t dim, gyr_metric metric, gyr_stored sto
   return std::abs(squared - 1) <= (stored == GYR_STORED_FP32 ? 1e-3 : 0.02);
 }
 
+Status corrupt_file(const char* what) { return fail(GYR_E_CORRUPT, "index", "the index's file: %s", what); }
+
+}  // namespace
+
 Status VectorIndex::save(ContainerWriter* file, std::string_view name) const {
   const auto memory = runtime_->memory();
   std::lock_guard writer(writer_);  // searches and deletions go on
@@ -101,7 +96,7 @@ Status VectorIndex::save(ContainerWriter* file, std::string_view name) const {
   uint64_t changes = 0;
   {  // what deletions change, all at one time
     Gate::Reader reader(gate_);
-    alive = store_.alive;
+    alive = store_.alive_now();
     changes = changes_;
     if (lists_) lists_->save(&lists);
   }
@@ -125,13 +120,15 @@ Status VectorIndex::save(ContainerWriter* file, std::string_view name) const {
   }
   if (store_.vectors.own_codes()) put_learnt(*store_.vectors.own_codes(), &out);
   if (lists_) out.put_array(lists.bytes());
-  const Array<uint32_t> map = fresh_map(ids, alive, memory);
-  uint64_t size = out.bytes().size() + ids.size() * 8 + alive.size() * 8 + map.size() * 4;
+  IdMap map(memory);  // the same for every history of the index
+  map.reserve(ids.size(), nullptr);
+  (void)map.fill(ids, alive);
+  uint64_t size = out.bytes().size() + ids.size() * 8 + alive.size() * 8 + map.bytes();
   store_.each_array([&](const auto* array, uint64_t) { size += array->size() * sizeof(*array->data()) + kAlign; });
   out.bytes().reserve(size + (graph_ ? graph_->links.size() * 4 : 0) + 16 * kAlign);
   out.put_array(ids, kAlign);
   out.put_array(alive, kAlign);
-  out.put_array(map, kAlign);
+  out.put_array(map.words(), kAlign);
   store_.each_array([&](const auto* array, uint64_t) { out.put_array(*array, kAlign); });
   if (graph_) out.put_array(graph_->links, kAlign);
   return file->add(name, "IDX2", std::move(out.bytes()));
@@ -196,26 +193,68 @@ Status VectorIndex::read(ByteReader* in, std::shared_ptr<const Container> file, 
     options_.lists = lists_->wanted();
   }
   if (!graph_) return {};
-  for (auto& p : pivots) {
-    if (p.size() > Graph::kMostPivots) return corrupt("too many pivots");
-    for (uint32_t slot : p)
-      if (slot >= n) return corrupt("a pivot lies out of the index");
+  return take_pivots(pivots[0], pivots[1], name);
+}
+
+Status VectorIndex::read_idx1(ByteReader* in, std::span<const uint8_t> section, const char* name) {
+  auto corrupt = [&](const char* what) { return fail(GYR_E_CORRUPT, "index", "%s: %s", name, what); };
+  std::span<const int64_t> ids;
+  std::span<const uint64_t> alive;
+  GYR_TRY(in->get_array(&ids));
+  GYR_TRY(in->get_array(&alive));
+  const uint64_t n = ids.size(), row_bytes = uint64_t(store_.dim) * 4;
+  if (n >= kMaxSlots || alive.size() != div_up(n, 64)) return corrupt("ids and alive bits do not fit together");
+  if (n % 64 && alive.back() >> (n % 64)) return corrupt("an alive bit lies beyond the last slot");
+  if (align_up(n * row_bytes, 8) > in->left()) return corrupt("vectors are cut off");
+  const uint8_t* rows = section.data() + (section.size() - in->left());
+  ByteReader rest(section.subspan(section.size() - in->left() + align_up(n * row_bytes, 8)), name);
+  std::span<const uint32_t> links, pivots[2];
+  if (graph_) {
+    GYR_TRY(rest.get_array(&links));
+    GYR_TRY(rest.get_array(&pivots[0]));
+    GYR_TRY(rest.get_array(&pivots[1]));
+    if (links.size() != n * graph_->width) return corrupt("the number of links does not fit the slots");
+    graph_->links.assign(links.begin(), links.end());
+  } else {
+    GYR_TRY(rest.finish());
+  }  // what some builds kept beside a graph, its codes' centre, is learnt again
+  store_.reserve(n);
+  store_.ids.assign(ids.begin(), ids.end());
+  store_.alive.assign(alive.begin(), alive.end());
+  store_.each_array([&](auto* array, uint64_t each) { array->resize(n * each); });
+  Array<float> row(store_.stride, 0, Aligned<float>(runtime_->memory()));
+  for (uint64_t slot = 0; slot < n; slot++) {
+    std::memcpy(row.data(), rows + slot * row_bytes, row_bytes);
+    if (!plausible(row.data(), store_.dim, store_.metric, store_.stored))
+      return corrupt("a vector is not finite, too long, or not normalised");
+    store_.write_coded_row(uint32_t(slot), row.data());
   }
-  if (store_.count() && pivots[1].empty()) return corrupt("the graph has no pivots");
-  graph_->top_pivots.assign(pivots[0].begin(), pivots[0].end());
-  graph_->random_pivots.assign(pivots[1].begin(), pivots[1].end());
+  store_.adopt_bits();
+  GYR_TRY(make_map(&store_.map));
+  if (!graph_) return {};
+  GYR_TRY(check_content());
+  GYR_TRY(take_pivots(pivots[0], pivots[1], name));
+  changes_ = graph_->has_dead_links();  // compaction counts on it
+  return {};
+}
+
+Status VectorIndex::take_pivots(std::span<const uint32_t> top, std::span<const uint32_t> random, const char* name) {
+  auto corrupt = [&](const char* what) { return fail(GYR_E_CORRUPT, "index", "%s: %s", name, what); };
+  for (auto pivots : {top, random}) {
+    if (pivots.size() > Graph::kMostPivots) return corrupt("too many pivots");
+    for (uint32_t slot : pivots)
+      if (slot >= store_.slots()) return corrupt("a pivot lies out of the index");
+  }
+  if (store_.count() && random.empty()) return corrupt("the graph has no pivots");
+  graph_->top_pivots.assign(top.begin(), top.end());
+  graph_->random_pivots.assign(random.begin(), random.end());
   return {};
 }
 
 Status VectorIndex::make_map(IdMap* map) const {
   IdMap made(runtime_->memory());
   made.reserve(store_.slots(), nullptr);
-  bool twice = false;
-  each_bit(store_.alive, [&](uint32_t slot) {
-    twice = twice || made.find(store_.ids[slot], store_.ids.data()) != kNone;
-    if (!twice) made.insert(store_.ids[slot], slot);
-  });
-  if (twice) return corrupt_file("an id occurs twice");
+  if (!made.fill(store_.ids, store_.alive)) return corrupt_file("an id occurs twice");
   *map = std::move(made);
   return {};
 }

@@ -27,6 +27,16 @@ void IdMap::reserve(uint64_t n, const int64_t* ids) {
     if (word != kNone) insert(ids[word & mask], word & mask);
 }
 
+bool IdMap::fill(std::span<const int64_t> ids, std::span<const uint64_t> slots) {
+  bool fresh = true;
+  each_bit(slots, [&](uint32_t slot) {
+    uint32_t& word = words_[find_word(ids[slot], ids.data())];
+    fresh &= word == kNone;
+    if (word == kNone) word = place(ids[slot]).tag | slot;
+  });
+  return fresh;
+}
+
 bool IdMap::adopt(Array<uint32_t> words, std::span<const int64_t> ids, std::span<const uint64_t> alive) {
   words_ = std::move(words);
   slot_bits_ = uint32_t(std::bit_width(words_.size()));

@@ -20,6 +20,8 @@ class IdMap {
   void find_many(const int64_t* wanted, uint64_t n, const int64_t* ids, uint32_t* out) const;
   void insert(int64_t id, uint32_t slot);      // absent before
   void erase(int64_t id, const int64_t* ids);  // present before
+  // Takes the ids of the slots whose bits are set; room is reserved. False: one of them was there before.
+  [[nodiscard]] bool fill(std::span<const int64_t> ids, std::span<const uint64_t> slots);
   // A table that came from a file. False when it cannot be that of these ids; it is looked through as far as it takes
   // for finding not to go astray.
   bool adopt(Array<uint32_t> words, std::span<const int64_t> ids, std::span<const uint64_t> alive);

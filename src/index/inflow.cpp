@@ -6,12 +6,6 @@
 #include "index/vector_index.h"
 
 namespace gyr::index {
-namespace {
-
-constexpr uint64_t kAtOnce = 256;    // vectors that are written while readers wait
-constexpr uint64_t kLookedUp = 256;  // ids that are looked up while deletions wait
-
-}  // namespace
 
 class Staging final : public Index::Inflow {
  public:
@@ -67,7 +61,7 @@ Status Staging::replace(const int64_t* ids, const float* vectors, uint64_t n, gy
   {
     Gate::Reader reader(index_.gate_);
     for (uint64_t i = 0; i < n; i++) {
-      if (i % kLookedUp == 0) reader.give_way();
+      if (i % kHeld == 0) reader.give_way();
       if (index_.store_.find(ids[i]) == kNone) {
         fresh->push_back(uint32_t(i));
         continue;
@@ -91,9 +85,9 @@ Status Staging::stage(const int64_t* ids, const float* vectors, const Array<uint
   ids_.reserve(std::max<uint64_t>(ids_.size() + fresh.size(), ids_.capacity() + ids_.capacity() / 4));
   taken_.reserve(fresh.size());
   Array<float> row(store.stride, 0, memory<float>());
-  for (uint64_t begin = 0; begin < fresh.size(); begin += kAtOnce) {
+  for (uint64_t begin = 0; begin < fresh.size(); begin += kHeld) {
     std::unique_lock exclusive(index_.gate_);
-    for (uint64_t i = begin; i < std::min<uint64_t>(begin + kAtOnce, fresh.size()); i++) {
+    for (uint64_t i = begin; i < std::min<uint64_t>(begin + kHeld, fresh.size()); i++) {
       store.prepare(vectors + fresh[i] * dim, row.data());
       store.write_row(taken_.take(), row.data());
       ids_.push_back(ids[fresh[i]]);
@@ -131,7 +125,7 @@ Status Staging::link(gyr_task* task) {
   fresh.reserve(order.size());
   std::optional<Gate::Reader> reader(index_.gate_);
   for (uint64_t i = 0; i < order.size(); i++) {
-    if (i % kLookedUp == 0) reader->give_way();
+    if (i % kHeld == 0) reader->give_way();
     const int64_t id = ids_[order[i]];
     if (i + 1 < order.size() && ids_[order[i + 1]] == id) continue;
     if (store.find(id) == kNone) {

@@ -305,15 +305,12 @@ void Lists::place(Runtime* runtime, const State& s, std::span<const uint32_t> sl
 
 Status Lists::train(Runtime* runtime, gyr_task* task) {
   auto s = std::make_unique<State>(memory_, store_);
-  trained_on_.resize(store_.alive.size());
+  trained_on_ = store_.alive_now();
   uint64_t n_live = 0;
-  for (uint64_t w = 0; w < trained_on_.size(); w++)
-    n_live += uint64_t(std::popcount(trained_on_[w] = store_.alive_word(w)));
+  for (uint64_t word : trained_on_) n_live += uint64_t(std::popcount(word));
   Array<uint32_t> live(Aligned<uint32_t>{memory_});
   live.reserve(n_live);
-  for (uint64_t w = 0; w < trained_on_.size(); w++)
-    for (uint64_t bits = trained_on_[w]; bits; bits &= bits - 1)
-      live.push_back(uint32_t(w * 64) + uint32_t(std::countr_zero(bits)));
+  each_bit(trained_on_, [&](uint32_t slot) { live.push_back(slot); });
   s->list_of.reserve(store_.ids.capacity());
   s->list_of.resize(store_.slots(), kNone);
   if (n_live < knobs::capacity(kFirstTraining, 16)) {  // by compaction
@@ -347,9 +344,7 @@ Status Lists::train(Runtime* runtime, gyr_task* task) {
 
 void Lists::use() {
   now_.swap(next_);
-  for (uint64_t w = 0; w < trained_on_.size(); w++)
-    for (uint64_t gone = trained_on_[w] & ~store_.alive_word(w); gone; gone &= gone - 1)
-      remove(uint32_t(w * 64) + uint32_t(std::countr_zero(gone)));
+  store_.each_gone(trained_on_, [&](uint32_t slot) { remove(slot); });
 }
 
 void Lists::clean_up() {
@@ -541,8 +536,7 @@ Status Lists::read(ByteReader* in, Runtime* runtime, const char* name) {
   GYR_TRY(check_state(*s, name));
   open_lists(s.get());
   finish_centres(s.get());
-  for (uint32_t slot = 0; slot < list_of.size(); slot++)
-    if (list_of[slot] != kNone) s->lists[list_of[slot]].slots.push_back(slot);
+  hand_out(s.get());
   fill(runtime, s.get());
   now_ = std::move(s);
   return {};

@@ -8,8 +8,7 @@
 namespace gyr::index {
 namespace {
 
-constexpr uint64_t kAtOnce = 1024;    // vectors that a thread encodes
-constexpr uint64_t kPublished = 256;  // that are written while readers wait
+constexpr uint64_t kAtOnce = 1024;  // vectors that a thread encodes
 
 }  // namespace
 
@@ -56,9 +55,9 @@ Status VectorIndex::rebuild(const int64_t* ids, const float* vectors, uint64_t n
   Taken taken(&store_, &gate_, memory);
   taken.end_at(store_.slots(), &*graph_);
   taken.reserve(n);
-  for (uint64_t begin = 0; begin < n; begin += kPublished) {
+  for (uint64_t begin = 0; begin < n; begin += kHeld) {
     std::unique_lock exclusive(gate_);
-    for (uint64_t i = begin; i < std::min(begin + kPublished, n); i++) {
+    for (uint64_t i = begin; i < std::min(begin + kHeld, n); i++) {
       at[i] = store_.find(ids[i]);
       if (at[i] != kNone) {
         replaced.push_back(uint32_t(i));
@@ -88,9 +87,9 @@ Status VectorIndex::rebuild(const int64_t* ids, const float* vectors, uint64_t n
 
   take_links(changes, &codes, &links);
   // Each id is old or new meanwhile: scores are by rows.
-  for (uint64_t begin = 0, next = 0; begin < n; begin += kPublished) {
+  for (uint64_t begin = 0, next = 0; begin < n; begin += kHeld) {
     std::unique_lock exclusive(gate_);
-    for (uint64_t i = begin; i < std::min(begin + kPublished, n); i++) {
+    for (uint64_t i = begin; i < std::min(begin + kHeld, n); i++) {
       if (next == replaced.size() || replaced[next] != i) {
         publish(at[i], ids[i]);
         continue;
@@ -134,9 +133,9 @@ Status VectorIndex::link_at_once(std::span<const int64_t> ids, std::span<const u
   links.of.reserve(graph_->links.capacity());
   GYR_TRY(build_links(codes, members, store_.metric, graph_->width, graph_->seed, runtime_.get(), task, &links));
   take_links(changes, &codes, &links);
-  for (uint64_t begin = 0; begin < at.size(); begin += kPublished) {
+  for (uint64_t begin = 0; begin < at.size(); begin += kHeld) {
     std::unique_lock exclusive(gate_);
-    for (uint64_t i = begin; i < std::min<uint64_t>(begin + kPublished, at.size()); i++) publish(at[i], ids[i]);
+    for (uint64_t i = begin; i < std::min<uint64_t>(begin + kHeld, at.size()); i++) publish(at[i], ids[i]);
   }
   advance(task, at.size());
   return {};

@@ -12,20 +12,6 @@ constexpr uint64_t kCopied = 4096;  // slots while deletions wait
 
 }  // namespace
 
-Array<uint64_t> VectorIndex::alive_now() const {
-  Array<uint64_t> words(store_.alive.size(), 0, Aligned<uint64_t>(runtime_->memory()));
-  for (uint64_t w = 0; w < words.size(); w++) words[w] = store_.alive_word(w);
-  return words;
-}
-
-// use(slot) of those that were deleted since.
-template <class Use>
-void VectorIndex::each_gone(const Array<uint64_t>& were, const Use& use) const {
-  for (uint64_t w = 0; w < were.size(); w++)
-    for (uint64_t gone = were[w] & ~store_.alive_word(w); gone; gone &= gone - 1)
-      use(uint32_t(w * 64) + uint32_t(std::countr_zero(gone)));
-}
-
 // What only the writer changes.
 template <class T>
 void VectorIndex::move(Array<T>* array, uint64_t capacity) {
@@ -47,22 +33,18 @@ void VectorIndex::move_bits(Array<uint64_t>* bits, uint64_t capacity) {
 }
 
 void VectorIndex::move_map(uint64_t slots) {
-  const Array<uint64_t> were = alive_now();
+  const Array<uint64_t> were = store_.alive_now();
   IdMap next(runtime_->memory());
   next.reserve(slots, nullptr);
-  for (uint64_t w = 0; w < were.size(); w++)
-    for (uint64_t bits = were[w]; bits; bits &= bits - 1) {
-      const uint32_t slot = uint32_t(w * 64) + uint32_t(std::countr_zero(bits));
-      next.insert(store_.ids[slot], slot);
-    }
+  (void)next.fill(store_.ids, were);
   std::unique_lock exclusive(gate_);
-  each_gone(were, [&](uint32_t slot) { next.erase(store_.ids[slot], store_.ids.data()); });
+  store_.each_gone(were, [&](uint32_t slot) { next.erase(store_.ids[slot], store_.ids.data()); });
   std::swap(store_.map, next);
   exclusive.unlock();
 }
 
 void VectorIndex::move_list_of(uint64_t capacity) {
-  const Array<uint64_t> were = alive_now();
+  const Array<uint64_t> were = store_.alive_now();
   Array<uint32_t>& now = lists_->list_of();
   Array<uint32_t> next(now.get_allocator());
   next.reserve(capacity);
@@ -76,7 +58,7 @@ void VectorIndex::move_list_of(uint64_t capacity) {
     }
   }
   std::unique_lock exclusive(gate_);
-  each_gone(were, [&](uint32_t slot) { next[slot] = kNone; });
+  store_.each_gone(were, [&](uint32_t slot) { next[slot] = kNone; });
   now.swap(next);
   exclusive.unlock();
 }

@@ -56,9 +56,7 @@ void SlotSelection::forget(uint32_t slot) {
 void SlotSelection::list() {
   if (count_ * kListedShare >= slots_) return;
   listed_.reserve(count_);
-  for (uint64_t w = 0; w < bits_.size(); w++)
-    for (uint64_t bits = bits_[w]; bits; bits &= bits - 1)
-      listed_.push_back(uint32_t(w * 64) + uint32_t(std::countr_zero(bits)));
+  each_bit(bits_, [&](uint32_t slot) { listed_.push_back(slot); });
 }
 
 Result<std::shared_ptr<const Index::Selection>> VectorIndex::select(const IdSpan& ids, const Test& test,

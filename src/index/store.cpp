@@ -48,11 +48,6 @@ void Store::write_coded_row(uint32_t slot, const float* prepared) {
   write_code(slot);
 }
 
-void Store::load_row(uint32_t slot, const uint8_t* saved) {
-  vectors.load(slot, saved);
-  write_code(slot);
-}
-
 uint32_t Store::take_slot() {
   if (free_slots() > 0) {
     while (free_[first_free_] == 0) first_free_++;
@@ -91,6 +86,12 @@ void Store::remove(uint32_t slot) {
   std::atomic_ref(alive[slot >> 6]).store(alive[slot >> 6] & ~(uint64_t(1) << (slot & 63)), std::memory_order_relaxed);
   give_back(slot);
   count_.store(count() - 1, std::memory_order_relaxed);
+}
+
+Array<uint64_t> Store::alive_now() const {
+  Array<uint64_t> words(alive.size(), 0, alive.get_allocator());
+  for (uint64_t w = 0; w < words.size(); w++) words[w] = alive_word(w);
+  return words;
 }
 
 void Store::adopt_bits() {

@@ -3,8 +3,8 @@
 
 #include <gyr/index.h>
 
+#include <array>
 #include <atomic>
-#include <bit>
 #include <cstdint>
 #include <optional>
 
@@ -18,13 +18,6 @@ namespace gyr::index {
 constexpr uint32_t kMaxSlots = 1u << 31;  // the search pool keeps a flag in a slot's top bit
 constexpr double kMaxSquaredNorm = 1e36;  // above it float scores could overflow to NaN
 
-// use(slot) of every bit that is set.
-template <class Words, class Use>
-void each_bit(const Words& words, const Use& use) {
-  for (uint64_t w = 0; w < words.size(); w++)
-    for (uint64_t bits = words[w]; bits; bits &= bits - 1) use(uint32_t(w * 64) + uint32_t(std::countr_zero(bits)));
-}
-
 class Store {
  public:
   // with_codes: for a graph.
@@ -36,10 +29,9 @@ class Store {
   // Writes a vector, already prepared, without making its slot alive; with the code that walks see.
   void write_row(uint32_t slot, const float* prepared) { vectors.write(slot, prepared); }
   void write_coded_row(uint32_t slot, const float* prepared);
-  void write_code(uint32_t slot);                      // of a vector that is there
-  void load_row(uint32_t slot, const uint8_t* saved);  // the same of a file's
-  uint32_t take_slot();                                // the lowest free slot, or a new one; dead until publish()
-  void give_back(uint32_t slot);                       // a dead one that was taken; nothing if it is free
+  void write_code(uint32_t slot);  // of a vector that is there
+  uint32_t take_slot();            // the lowest free slot, or a new one; dead until publish()
+  void give_back(uint32_t slot);   // a dead one that was taken; nothing if it is free
   void publish(uint32_t slot, int64_t id);
   void remove(uint32_t slot);
   // Takes what is alive for what is in use; the rest is free.
@@ -66,6 +58,13 @@ class Store {
     return std::atomic_ref(const_cast<uint64_t&>(alive[w])).load(std::memory_order_relaxed);
   }
   bool is_alive(uint32_t slot) const { return alive_word(slot >> 6) >> (slot & 63) & 1; }
+  Array<uint64_t> alive_now() const;
+  // use(slot) of those that were alive and are not now.
+  template <class Use>
+  void each_gone(const Array<uint64_t>& were, const Use& use) const {
+    for (uint64_t w = 0; w < were.size(); w++)
+      each_bit(std::array{were[w] & ~alive_word(w)}, [&](uint32_t bit) { use(uint32_t(w * 64) + bit); });
+  }
   bool l2() const { return metric == GYR_METRIC_L2; }
   uint64_t id_bytes() const;  // ids, map and bitmaps
   static uint64_t id_bytes_of(uint64_t slots, uint32_t dim);

@@ -26,7 +26,6 @@ namespace {
 // An upsert of so many vectors, or of such a share of those that are there, finds all links anew: a link found that way
 // costs about a sixth.
 constexpr uint64_t kRebuiltFrom = 2000, kRebuiltShare = 5;
-constexpr uint64_t kAtOnce = 256;  // ids looked up or deleted while others wait
 
 }  // namespace
 
@@ -106,7 +105,7 @@ uint64_t VectorIndex::count_new(const int64_t* ids, uint64_t n) const {
   uint64_t fresh = 0;
   Gate::Reader reader(gate_);
   for (uint64_t i = 0; i < n; i++) {
-    if (i % kAtOnce == 0) reader.give_way();
+    if (i % kHeld == 0) reader.give_way();
     fresh += store_.find(ids[i]) == kNone;
   }
   return fresh;
@@ -277,9 +276,9 @@ void Taken::clear() {
 Status VectorIndex::remove(const int64_t* ids, uint64_t n, uint64_t* removed) {
   uint64_t count = 0;
   GYR_TRY(settle());
-  for (uint64_t begin = 0; begin < n; begin += kAtOnce) {
+  for (uint64_t begin = 0; begin < n; begin += kHeld) {
     std::unique_lock exclusive(gate_);
-    for (uint64_t i = begin; i < std::min(begin + kAtOnce, n); i++) {
+    for (uint64_t i = begin; i < std::min(begin + kHeld, n); i++) {
       const uint32_t slot = store_.find(ids[i]);
       if (slot == kNone) continue;
       if (lists_) lists_->remove(slot);
@@ -295,11 +294,11 @@ Status VectorIndex::remove(const int64_t* ids, uint64_t n, uint64_t* removed) {
 }
 
 void VectorIndex::slots(const int64_t* ids, uint64_t n, int64_t* out) const {
-  uint32_t slots[kAtOnce];
+  uint32_t slots[kHeld];
   Gate::Reader reader(gate_);
-  for (uint64_t first = 0; first < n; first += kAtOnce) {
+  for (uint64_t first = 0; first < n; first += kHeld) {
     reader.give_way();
-    const uint64_t some = std::min(kAtOnce, n - first);
+    const uint64_t some = std::min(kHeld, n - first);
     store_.map.find_many(ids + first, some, store_.ids.data(), slots);
     for (uint64_t i = 0; i < some; i++) out[first + i] = slots[i] == kNone ? -1 : int64_t(slots[i]);
   }

@@ -41,6 +41,7 @@ class Taken {
   Array<uint32_t> slots_;
 };
 
+constexpr uint64_t kHeld = 256;  // ids looked up, or vectors written, under one hold of the gate
 constexpr uint32_t kMostK = 65536, kMostEffort = 1u << 20;  // of a search
 
 class VectorIndex final : public Index {
@@ -64,7 +65,7 @@ class VectorIndex final : public Index {
   Status save(ContainerWriter* file, std::string_view name) const override;
   // Into an empty index, from a section's bytes behind the options; in place, or of files of earlier builds.
   Status read(ByteReader* in, std::shared_ptr<const Container> file, const char* name);
-  Status read_idx1(std::span<const uint8_t> bytes, const char* name);
+  Status read_idx1(ByteReader* in, std::span<const uint8_t> section, const char* name);
 
  private:
   // Before the first change of an index that lies in a file: looks its content through, and lets it be written to. By
@@ -72,6 +73,7 @@ class VectorIndex final : public Index {
   Status settle();
   Status check_content() const;
   Status make_map(IdMap* map) const;  // of the ids that are alive
+  Status take_pivots(std::span<const uint32_t> top, std::span<const uint32_t> random, const char* name);
   Status check_batch(const int64_t* ids, const float* vectors, uint64_t n) const;
 
   // Room for so many slots, with some slack when arrays grow: they are copied beside readers and put in place while
@@ -85,9 +87,6 @@ class VectorIndex final : public Index {
   void move_bits(Array<uint64_t>* bits, uint64_t capacity);
   void move_map(uint64_t slots);
   void move_list_of(uint64_t capacity);
-  Array<uint64_t> alive_now() const;
-  template <class Use>
-  void each_gone(const Array<uint64_t>& were, const Use& use) const;
 
   // Whether so much has changed that the links are to be found anew.
   bool compaction_due() const;

@@ -147,23 +147,6 @@ void Vectors::score(const VectorQuery& query, bool l2, uint32_t first, uint32_t 
   }
 }
 
-uint64_t Vectors::file_bytes() const {
-  if (stored_ == GYR_STORED_FP32) return uint64_t(dim_) * 4;
-  if (!coded()) return uint64_t(dim_) * 2;
-  return uint64_t(dim_) * (stored_ == GYR_STORED_INT16 ? 2 : 1) + sizeof(float);
-}
-
-void Vectors::load(uint32_t slot, const uint8_t* in) {
-  if (!coded()) {
-    std::memcpy(rows_.data() + slot * row_bytes(), in, file_bytes());
-    return;
-  }
-  float scale;
-  std::memcpy(&scale, in + file_bytes() - sizeof scale, sizeof scale);
-  codes_->restore(slot, reinterpret_cast<const int8_t*>(in), scale);
-  if (stored_ == GYR_STORED_INT16) std::memcpy(rests_.data() + slot * size_t(code_stride_), in + dim_, dim_);
-}
-
 // A padded row of floats is a prepared one; 16-bit rows begin at half a cache line.
 uint64_t Vectors::bytes_of_row(uint32_t dim, gyr_stored stored) {
   return stored == GYR_STORED_FP32 ? uint64_t(padded_row(dim)) * 4 : align_up(uint64_t(dim) * 2, 32);

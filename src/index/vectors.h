@@ -61,9 +61,6 @@ class Vectors {
   // The same of slots [first, first + n).
   void score(const VectorQuery& query, bool l2, uint32_t first, uint32_t n, float* out) const;
 
-  // A vector in a file of section IDX1, bit for bit.
-  uint64_t file_bytes() const;
-  void load(uint32_t slot, const uint8_t* in);
   Codes* own_codes() { return own_ ? &*own_ : nullptr; }
   const Codes* own_codes() const { return own_ ? &*own_ : nullptr; }
 
