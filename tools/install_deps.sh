@@ -7,7 +7,7 @@ build="g++ cmake ninja-build pkg-config ccache python3 python3-venv ca-certifica
 redis="libhiredis-dev redis-server"
 test="$redis abigail-tools libomp-14-dev libopenblas0-pthread locales libgtest-dev gcovr clang libclang-rt-14-dev git
   binutils"
-bench="$redis libbenchmark-dev libabsl-dev librocksdb-dev dataset-fashion-mnist"
+bench="$redis libbenchmark-dev libopenblas-serial-dev libabsl-dev librocksdb-dev dataset-fashion-mnist"
 arm64="$build g++-aarch64-linux-gnu qemu-user"
 # Libraries for the arm64 preset, unpacked into build/arm64-root.
 arm64_root="libhwy-dev libhwy1 liblz4-dev liblz4-1 libgtest-dev libxxhash-dev nlohmann-json3-dev"

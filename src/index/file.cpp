@@ -215,9 +215,11 @@ Status VectorIndex::read_idx1(ByteReader* in, std::span<const uint8_t> section, 
     GYR_TRY(rest.get_array(&pivots[1]));
     if (links.size() != n * graph_->width) return corrupt("the number of links does not fit the slots");
     graph_->links.assign(links.begin(), links.end());
-  } else {
-    GYR_TRY(rest.finish());
-  }  // what some builds kept beside a graph, its codes' centre, is learnt again
+    if (rest.left() > 0) GYR_TRY(get_learnt(&rest, name, &*store_.codes));  // not in the first files
+    uint64_t tuned = 0;                                                     // for what the engine of then was
+    if (rest.left() > 0) GYR_TRY(rest.get(&tuned));
+  }
+  GYR_TRY(rest.finish());
   store_.reserve(n);
   store_.ids.assign(ids.begin(), ids.end());
   store_.alive.assign(alive.begin(), alive.end());
