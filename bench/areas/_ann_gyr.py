@@ -60,6 +60,11 @@ class Gyr(Variant):
             self.open[n] = self.gyr.Index.open(self.path, runtime=self.gyr.Runtime(threads=n))
         self.index = self.open[n]
 
+    def ladders(self, k: int) -> list[list]:
+        """An effort may be less than k."""
+        least = (3, 5, 7) if k <= 10 else (10, 14, 20, 28, 40, 56, 80)
+        return [[*least, *super().ladders(k)[0]]]
+
     def search(self, queries, k: int, effort, allowed=None):
         return self.index.search(queries, k, effort=effort, filter=allowed)[0]
 

@@ -30,7 +30,7 @@ def resident() -> int:
 def variant_of(name: str):
     from bench.areas._ann_gyr import Gyr
 
-    return next(v for v in (Gyr(), *_ann_peers.variants()) if v.name == name)
+    return next(v for v in (Gyr(), Gyr("ivf"), *_ann_peers.variants()) if v.name == name)
 
 
 def measure(data_name: str, name: str, path: str) -> int:

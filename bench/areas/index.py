@@ -61,7 +61,7 @@ class Bench:
         return f"{self.data.name}_{self.kind}_{case}" if self.kind else f"{self.data.name}_{case}"
 
     def ks(self, k: int) -> bool:
-        others = k == 10 and any(wanted(self.name(c)) for c in ("build", "bytes", "replace_half_recall",
+        others = k == 10 and any(wanted(self.name(c)) for c in ("build", "bytes", "open", "replace_half_recall",
                                                                 "limit_r95_k10"))
         return others or any(wanted(self.name(c + t)) for c, (kk, _) in QPS.items() if kk == k for t in ("", "_2t"))
 
@@ -90,6 +90,7 @@ class Bench:
             for k in self.curves:
                 self.search(variant, k)
             self.build(variant, facts)
+            self.open(variant)
         for case, share in filters.items():
             self.filter(variant, case, share)
 
@@ -135,6 +136,20 @@ class Bench:
         self.lines[self.name("build"), variant.name] = (metric, self.gyr_facts[metric], facts[metric], "lower")
         if wanted(self.name("bytes")):
             self.memory(variant, facts)
+
+    def open(self, variant) -> None:
+        """From nothing to the first answer, the file in the page cache, in the library's own way of loading."""
+        if not wanted(case := self.name("open")):
+            return
+        def once(v) -> float:
+            start = time.perf_counter()
+            v.load(self.data.folder / f"{v.name}.index", self.data)
+            v.threads(1)
+            v.search(self.data.queries[:1], 10, v.ladders(10)[0][0])
+            return 1000 * (time.perf_counter() - start)
+        mine, theirs = (float(np.median([once(v) for _ in range(3)])) for v in (self.gyr, variant))
+        self.say(f"{case}: gyr {mine:.1f} ms, {variant.name} {theirs:.1f} ms")
+        self.lines[case, variant.name] = ("ms to the first answer", mine, theirs, "lower")
 
     def memory(self, variant, facts: dict) -> None:
         """Of the loaded and searched index; what the files take is told beside it."""
@@ -237,7 +252,7 @@ class Bench:
         return out
 
 
-IVF_CASES = (*QPS, "build", "bytes")  # gyr's inverted file beside Faiss'
+IVF_CASES = (*QPS, "build", "bytes", "open")  # gyr's inverted file beside Faiss'
 
 
 def ivf_figures(say, name: str, versions: dict[str, str]) -> list[dict]:
@@ -260,7 +275,7 @@ def figures(say) -> list[dict]:
     say(f"peers: {', '.join(versions.values())}, numpy {np.__version__}; left out: symphonyqg (not on PyPI)")
     out = []
     for name in _ann_data.names():
-        cases = (*QPS, "qps_r95_k10_2t", "build", "bytes", *FILTERS, "replace_half_recall", "limit_r95_k10")
+        cases = (*QPS, "qps_r95_k10_2t", "build", "bytes", "open", *FILTERS, "replace_half_recall", "limit_r95_k10")
         if not any(wanted(f"{name}_{c}") for c in (*cases, *(f"ivf_{c}" for c in IVF_CASES))):
             continue
         if why := _ann_data.missing(name):

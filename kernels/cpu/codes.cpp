@@ -101,33 +101,24 @@ HWY_INLINE void score_short(const int16_t* q, const int8_t* codes, const uint32_
   for (; i < n; ++i) out[i] = one_code<kVnni>(q, row_of<kAt>(codes, at, i, stride), kCodeBlock);
 }
 
-// Four at a time, which share the loads of the query.
-template <bool kVnni>
-HWY_INLINE void score_long_at(const int16_t* q, const int8_t* codes, const uint32_t* at, size_t n, size_t dim,
-                              size_t stride, int32_t* out) {
-  for (size_t i = 0; i < n && i < kAhead; ++i) ask_for_row(codes + at[i] * stride, dim);
+// Four at a time, which share the loads of the query and do not wait for each other's sums.
+template <bool kVnni, bool kAt>
+HWY_INLINE void score_long(const int16_t* q, const int8_t* codes, const uint32_t* at, size_t n, size_t dim,
+                           size_t stride, int32_t* out) {
+  const size_t ahead = kAt ? kAhead : kBytesAhead / (stride + 1) + 1;  // rows of no values have no stride
+  for (size_t i = 0; kAt && i < n && i < ahead; ++i) ask_for_row(codes + at[i] * stride, dim);
   size_t i = 0;
   for (; i + 4 <= n; i += 4) {
-    for (size_t j = i + kAhead; j < n && j < i + kAhead + 4; ++j) ask_for_row(codes + at[j] * stride, dim);
+    for (size_t j = i + ahead; j < n && j < i + ahead + 4; ++j) ask_for_row(row_of<kAt>(codes, at, j, stride), dim);
     const int8_t* rows[4];
     Sum<kVnni> sum[4];
-    for (size_t r = 0; r < 4; ++r) rows[r] = codes + at[i + r] * stride;
+    for (size_t r = 0; r < 4; ++r) rows[r] = row_of<kAt>(codes, at, i + r, stride);
     for (size_t d = 0; d < dim; d += sum->kStep) {
       for (size_t r = 0; r < 4; ++r) sum[r].add(q + d, rows[r] + d);
     }
     store_sums(sum, out + i);
   }
-  for (; i < n; ++i) out[i] = one_code<kVnni>(q, codes + at[i] * stride, dim);
-}
-
-// One at a time, in the order of memory.
-template <bool kVnni>
-HWY_INLINE void score_long(const int16_t* q, const int8_t* codes, size_t n, size_t dim, size_t stride, int32_t* out) {
-  const size_t ahead = kBytesAhead / (stride + 1) + 1;  // rows of no values have no stride
-  for (size_t i = 0; i < n; ++i) {
-    if (i + ahead < n) ask_for_row(codes + (i + ahead) * stride, dim);
-    out[i] = one_code<kVnni>(q, codes + i * stride, dim);
-  }
+  for (; i < n; ++i) out[i] = one_code<kVnni>(q, row_of<kAt>(codes, at, i, stride), dim);
 }
 
 // x * scale as integers within +-bound, n <= kLanes of them.
@@ -157,14 +148,14 @@ HWY_INLINE void encode_all(const float* x, size_t n, float scale, float bound, T
 template <bool kVnni>
 HWY_INLINE void score(const int16_t* q, const int8_t* codes, size_t n, size_t dim, size_t stride, int32_t* out) {
   if (dim != 0 && dim <= kCodeBlock) return score_short<kVnni, false>(q, codes, nullptr, n, stride, out);
-  score_long<kVnni>(q, codes, n, dim, stride, out);
+  score_long<kVnni, false>(q, codes, nullptr, n, dim, stride, out);
 }
 
 template <bool kVnni>
 HWY_INLINE void score_at(const int16_t* q, const int8_t* codes, const uint32_t* at, size_t n, size_t dim, size_t stride,
                          int32_t* out) {
   if (dim != 0 && dim <= kCodeBlock) return score_short<kVnni, true>(q, codes, at, n, stride, out);
-  score_long_at<kVnni>(q, codes, at, n, dim, stride, out);
+  score_long<kVnni, true>(q, codes, at, n, dim, stride, out);
 }
 
 }  // namespace

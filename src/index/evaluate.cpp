@@ -184,7 +184,7 @@ Status VectorIndex::tune(const Trial& trial, double wanted, bool keep, gyr_task*
   set_phase(task, "efforts", 0);
   Point best{}, tried{};
   uint32_t low = 0;
-  for (uint64_t effort = trial.k;; effort *= 2) {
+  for (uint64_t effort = std::max(1u, trial.k / 8);; effort *= 2) {
     GYR_TRY(examination.measure(uint32_t(std::min<uint64_t>(effort, kMostEffort)), &best));
     if (best.recall >= wanted) break;
     if (effort >= std::min<uint64_t>(kMostEffort, examination.vectors()))

@@ -140,7 +140,7 @@ Status VectorIndex::read(ByteReader* in, std::shared_ptr<const Container> file, 
   GYR_TRY(in->get(&tuned));
   GYR_TRY(in->get(&changes));
   const uint64_t k = tuned >> 32, effort = uint32_t(tuned);
-  if (tuned && (options_.kind == GYR_INDEX_EXACT || k < 1 || k > kMostK || effort < k || effort > kMostEffort))
+  if (tuned && (options_.kind == GYR_INDEX_EXACT || k < 1 || k > kMostK || effort < 1 || effort > kMostEffort))
     return corrupt("the tuned effort is none");
   if (changes > (graph_ ? uint64_t(1) << 40 : 0)) return corrupt("the number of changes is none");
   tuned_ = tuned;

@@ -21,6 +21,8 @@ namespace gyr {
 class Index {
  public:
   static Result<std::shared_ptr<Index>> create(std::shared_ptr<Runtime> runtime, const gyr_index_options& options);
+  // A section of a container is loaded once: the index uses the container's pages, and writes into its own view of
+  // them.
   static Result<std::shared_ptr<Index>> load(std::shared_ptr<Runtime> runtime, const Container& file,
                                              std::string_view name);
   struct Estimate {
@@ -36,6 +38,8 @@ class Index {
   class Inflow {
    public:
     virtual ~Inflow() = default;
+    // Of rows as they come, number `first` of `what` and those after it. append() takes what has passed, each id once.
+    virtual Status check(const char* what, uint64_t first, const float* vectors, uint64_t n) const = 0;
     virtual Status append(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task) = 0;
     virtual Status finish(gyr_task* task) = 0;
   };

@@ -18,6 +18,9 @@ class Staging final : public Index::Inflow {
     std::lock_guard writer(index_.writer_);
     taken_.clear();
   }
+  Status check(const char* what, uint64_t first, const float* vectors, uint64_t n) const override {
+    return index_.check_rows(what, first, vectors, n);
+  }
   Status append(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task) override;
   Status finish(gyr_task* task) override;
 
@@ -42,7 +45,6 @@ std::unique_ptr<Index::Inflow> VectorIndex::inflow(uint64_t expected) {
 }
 
 Status Staging::append(const int64_t* ids, const float* vectors, uint64_t n, gyr_task* task) {
-  GYR_TRY(index_.check_batch(ids, vectors, n));
   GYR_TRY(index_.settle());
   std::lock_guard writer(index_.writer_);
   if (!index_.graph_) return index_.insert(ids, vectors, n, task);

@@ -12,8 +12,8 @@ namespace {
 
 constexpr uint32_t kLeaders = 64;          // parts of one split
 constexpr uint64_t kAssignedAtOnce = 512;  // slots that a thread assigns between two looks at what is left
-constexpr uint64_t kSplitAlone = 1 << 16;  // a part that one thread splits on
 constexpr uint64_t kFamily = 4096;         // a part whose parts choose among the same products
+constexpr uint64_t kMostAlone = 1 << 16;   // a part that one thread splits on, where there are enough of them
 constexpr uint32_t kFamilyProducts = 8192, kFamilySample = 256;
 
 struct Span {
@@ -79,10 +79,11 @@ class Partitions {
     for (uint32_t round = 0; round < options_.rounds && !stop_(); round++) {
       last_ = round + 1 == options_.rounds;
       std::vector<Span> large{{0, members_.size()}}, small;
+      const uint64_t alone = std::clamp<uint64_t>(members_.size() / 16, kFamily, kMostAlone);
       while (!large.empty() && !stop_()) {
         const Span span = large.back();
         large.pop_back();
-        if (span.size() <= kSplitAlone) {
+        if (span.size() <= alone) {
           small.push_back(span);
           continue;
         }

@@ -9,6 +9,8 @@
 namespace gyr::index {
 namespace {
 
+// Under a filter: reading a vector takes as long as so many codes of a list. bench/compare.py index, the ivf cases.
+constexpr uint64_t kCodesPerVector = 6;
 // A walk scores some 16 rows per pool entry, each about three times the price of a row met in order: below this many
 // rows per pool entry a scan is the faster way.
 constexpr uint64_t kScanPerCandidate = 48;
@@ -66,16 +68,21 @@ Status VectorIndex::begin(const Query& q, uint64_t number, Lane* lane, gyr_task*
   uint64_t& hidden = lane->hidden = 0;
   if (q.excluded_offsets && q.excluded_offsets[number] < q.excluded_offsets[number + 1]) {
     lane->excluded.reset(store_);
-    for (int64_t i = q.excluded_offsets[number]; i < q.excluded_offsets[number + 1]; i++) {
-      uint32_t slot = store_.find(q.excluded[i]);
-      if (slot != kNone && lane->excluded.add(slot)) hidden += lane->allowed.unfiltered(slot);
+    uint32_t slots[kHeld];
+    const int64_t* end = q.excluded + q.excluded_offsets[number + 1];
+    for (const int64_t* ids = q.excluded + q.excluded_offsets[number]; ids < end; ids += kHeld) {
+      const uint64_t some = std::min<uint64_t>(kHeld, uint64_t(end - ids));
+      store_.map.find_many(ids, some, store_.ids.data(), slots);
+      for (uint64_t i = 0; i < some; i++)
+        if (slots[i] != kNone && lane->excluded.add(slots[i])) hidden += lane->allowed.unfiltered(slots[i]);
     }
     lane->allowed.excluded = &lane->excluded;
   }
   lane->wanted = std::min<uint64_t>(q.k, eligible - hidden);
   if (lane->wanted == 0) return {};
   lane->restricted = lane->allowed.n_maps > 0 || hidden > 0;
-  const uint64_t effort = std::max<uint64_t>(q.k, q.effort ? q.effort : default_effort(q.k));
+  uint64_t effort = q.effort ? q.effort : default_effort(q.k);
+  if (!lists_ && lane->restricted) effort = std::max<uint64_t>(effort, q.k);  // what a filter leaves may lie far apart
   // The pool grows with what it will hold in vain: slots that may not be returned.
   const uint64_t pool = effort * store_.slots() / eligible + hidden;
   if (lists_) return read_lists(q, effort, lane, task);
@@ -92,7 +99,9 @@ Status VectorIndex::begin(const Query& q, uint64_t number, Lane* lane, gyr_task*
 Status VectorIndex::read_lists(const Query& q, uint64_t effort, Lane* lane, gyr_task* task) const {
   const uint64_t eligible = lane->choice->eligible;
   const uint64_t kept = lane->restricted ? reranked_of_scan(false, q.k, effort) : reranked(false, q.k, effort);
-  if (q.exact || eligible <= 2 * kept || eligible <= kScanPerCandidate * (effort * store_.count() / eligible))
+  const bool scan_is_cheaper = lane->restricted ? eligible * kCodesPerVector <= lists_->codes_read(effort, eligible)
+                                                : eligible <= kScanPerCandidate * (effort * store_.count() / eligible);
+  if (q.exact || eligible <= 2 * kept || scan_is_cheaper)
     return scan(store_, lane->kept_query, lane->allowed, lane->choice->few, &lane->top, task);
   lane->plan = Plan::kReadLists;
   lane->found.reset(uint32_t(kept));
@@ -173,6 +182,13 @@ bool VectorIndex::walked_enough(const Lane& lane) const {
   return alive >= lane.wanted;
 }
 
+// A small effort may find less than is wanted where there is more.
+bool VectorIndex::goes_on(Lane* lane) const {
+  if (lane->restricted || lane->walk.n_pool <= lane->walk.effort || walked_enough(*lane)) return false;
+  lane->walk.effort = std::max(2 * lane->walk.effort, uint32_t(lane->walk.next) + 1);
+  return true;
+}
+
 // Queries [begin, end), several at a time: while one waits for memory, the others go on.
 Status VectorIndex::search_some(const Query& q, uint64_t begin, uint64_t end, SearchScratch* s, gyr_task* task,
                                 const Out& out) const {
@@ -212,7 +228,7 @@ Status VectorIndex::search_some(const Query& q, uint64_t begin, uint64_t end, Se
     for (uint32_t i = 0; i < n;) {
       Lane* lane = walking[i];
       const bool dear = lane->restricted && lane->walk.scored > lane->budget;
-      if (!dear && graph_->expand(&lane->walk)) {
+      if (!dear && (graph_->expand(&lane->walk) || (goes_on(lane) && graph_->expand(&lane->walk)))) {
         i++;
         continue;
       }

@@ -167,12 +167,12 @@ Status Store::refuse(const float* vector, const char* what, uint64_t number) con
               (unsigned long long)number);
 }
 
-Status Store::refuse_range(const float* vector, uint64_t number) const {
+Status Store::refuse_range(const float* vector, const char* what, uint64_t number) const {
   for (uint32_t i = 0; i < dim; i++)
     if (std::abs(vector[i]) >= 65504)
       return fail(GYR_E_INVALID_ARGUMENT, "index",
-                  "vectors[%llu][%u] is %g; GYR_STORED_FP16 ends at 65504: scale the vectors down or keep them as BF16",
-                  (unsigned long long)number, i, double(vector[i]));
+                  "%s[%llu][%u] is %g; GYR_STORED_FP16 ends at 65504: scale the vectors down or keep them as BF16",
+                  what, (unsigned long long)number, i, double(vector[i]));
   return {};
 }
 

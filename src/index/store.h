@@ -45,7 +45,7 @@ class Store {
   // cosine.
   bool prepare(const float* vector, float* row) const;
   Status refuse(const float* vector, const char* what, uint64_t number) const;
-  Status refuse_range(const float* vector, uint64_t number) const;  // what `vectors` cannot hold
+  Status refuse_range(const float* vector, const char* what, uint64_t number) const;  // what `vectors` cannot hold
 
   // The vector as it is kept; scratch [dim] is for precisions that are not float.
   const float* read(uint32_t slot, float* scratch) const { return vectors.read(slot, scratch); }

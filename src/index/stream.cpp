@@ -1,11 +1,10 @@
 #include "index/stream.h"
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 
 #include "base/knobs.h"
-#include "index/store.h"
+#include "index/array.h"
 
 namespace gyr::index {
 namespace {
@@ -29,20 +28,6 @@ uint64_t keep_last(int64_t* ids, float* vectors, uint64_t n, uint32_t dim, Array
     if (from != i) std::copy_n(vectors + uint64_t(from) * dim, dim, vectors + i * dim);
   }
   return kept;
-}
-
-Status check_row(const float* v, uint32_t dim, gyr_metric metric, const char* what, uint64_t row) {
-  double squared = 0;
-  for (uint32_t d = 0; d < dim; d++) squared += double(v[d]) * v[d];
-  if (squared <= kMaxSquaredNorm && (squared > 0 || metric != GYR_METRIC_COSINE)) return {};
-  for (uint32_t d = 0; d < dim; d++)
-    if (!std::isfinite(v[d]))
-      return fail(GYR_E_INVALID_ARGUMENT, "index", "%s: row %llu, value %u is not finite; pass real numbers only", what,
-                  (unsigned long long)row, d);
-  return fail(GYR_E_INVALID_ARGUMENT, "index",
-              squared > 0 ? "%s: row %llu is longer than 1e18; scale the vectors down"
-                          : "%s: row %llu is all zero, which has no direction; leave it out or use another metric",
-              what, (unsigned long long)row);
 }
 
 }  // namespace
@@ -89,8 +74,7 @@ Status upsert_chunks(Runtime* runtime, Index* index, const char* what, uint64_t 
     uint64_t n = 0;
     GYR_TRY(next({ids.data(), vectors.data(), first, most}, &n));
     if (n == 0) return inflow->finish(task);
-    for (uint64_t i = 0; i < n; i++)
-      GYR_TRY(check_row(vectors.data() + i * info.dim, info.dim, info.metric, what, first + i));
+    GYR_TRY(inflow->check(what, first, vectors.data(), n));
     const uint64_t kept = keep_last(ids.data(), vectors.data(), n, info.dim, &order);
     GYR_TRY(inflow->append(ids.data(), vectors.data(), kept, task));
     advance(task, n - kept);

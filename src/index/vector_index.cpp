@@ -72,14 +72,19 @@ VectorIndex::VectorIndex(std::shared_ptr<Runtime> runtime, const gyr_index_optio
   if (lists_) lists_->reserve(options_.reserve);
 }
 
-Status VectorIndex::check_batch(const int64_t* ids, const float* vectors, uint64_t n) const {
-  if (n >= kMaxSlots) return fail(GYR_E_RESOURCE_EXHAUSTED, "index", "an index holds fewer than 2^31 vectors");
+Status VectorIndex::check_rows(const char* what, uint64_t first, const float* vectors, uint64_t n) const {
   Array<float> row(store_.stride, 0, Aligned<float>(runtime_->memory()));
   for (uint64_t i = 0; i < n; i++) {
     const float* given = vectors + i * store_.dim;
-    if (!store_.prepare(given, row.data())) return store_.refuse(given, "vectors", i);
-    if (!store_.vectors.holds(row.data())) return store_.refuse_range(given, i);
+    if (!store_.prepare(given, row.data())) return store_.refuse(given, what, first + i);
+    if (!store_.vectors.holds(row.data())) return store_.refuse_range(given, what, first + i);
   }
+  return {};
+}
+
+Status VectorIndex::check_batch(const int64_t* ids, const float* vectors, uint64_t n) const {
+  if (n >= kMaxSlots) return fail(GYR_E_RESOURCE_EXHAUSTED, "index", "an index holds fewer than 2^31 vectors");
+  GYR_TRY(check_rows("vectors", 0, vectors, n));
   if (n < 2) return {};
   Array<int64_t> sorted(ids, ids + n, Aligned<int64_t>(runtime_->memory()));
   std::sort(sorted.begin(), sorted.end());
@@ -131,19 +136,20 @@ Status VectorIndex::insert(const int64_t* ids, const float* vectors, uint64_t n,
       return rebuild(ids, vectors, n, task);
     } catch (const BudgetExceeded&) {  // inserting in groups takes longer, and less memory
     }
+  const uint64_t slots = store_.slots() + fresh;
   try {
     make_ready(n);
-  } catch (const BudgetExceeded&) {
-    return no_room(*runtime_, options_, store_.slots() + fresh, fresh);
+    for (uint64_t done = 0; done < n;) {
+      GYR_TRY(check(task));
+      uint32_t group = uint32_t(std::min<uint64_t>(n - done, group_limit()));
+      insert_group(ids + done, vectors + done * store_.dim, group);
+      done += group;
+      advance(task, group);
+    }
+    return lists_ ? renew_lists(false, task) : Status();
+  } catch (const BudgetExceeded&) {  // before anything was inserted, but for lists, which grow as they fill
+    return no_room(*runtime_, options_, slots, fresh);
   }
-  for (uint64_t done = 0; done < n;) {
-    GYR_TRY(check(task));
-    uint32_t group = uint32_t(std::min<uint64_t>(n - done, group_limit()));
-    insert_group(ids + done, vectors + done * store_.dim, group);
-    done += group;
-    advance(task, group);
-  }
-  return lists_ ? renew_lists(false, task) : Status();
 }
 
 uint64_t VectorIndex::group_limit() const {

@@ -74,6 +74,7 @@ class VectorIndex final : public Index {
   Status check_content() const;
   Status make_map(IdMap* map) const;  // of the ids that are alive
   Status take_pivots(std::span<const uint32_t> top, std::span<const uint32_t> random, const char* name);
+  Status check_rows(const char* what, uint64_t first, const float* vectors, uint64_t n) const;
   Status check_batch(const int64_t* ids, const float* vectors, uint64_t n) const;
 
   // Room for so many slots, with some slack when arrays grow: they are copied beside readers and put in place while
@@ -142,6 +143,7 @@ class VectorIndex final : public Index {
   Status read_lists(const Query& q, uint64_t effort, Lane* lane, gyr_task* task) const;
   void start(uint32_t k, uint64_t effort, uint64_t pool, Lane* lane) const;
   bool walked_enough(const Lane& lane) const;
+  bool goes_on(Lane* lane) const;
   void sieve(const Codes& whole, Lane* lane) const;
   void rerank(Lane* lane) const;
   void finish(const Query& q, Lane* lane, SearchScratch* s, const Out& out) const;

@@ -128,8 +128,7 @@ TEST(Tune, FindsAboutTheSmallestEffortAndKeepsIt) {
   same(**loaded, kK, p.effort);
   // A file says no more than searches can take.
   auto bytes = *(*file)->read("index", "IDX2");
-  for (uint64_t bad :
-       {uint64_t(9), uint64_t(10) << 32 | 9, uint64_t(70000) << 32 | 80000, uint64_t(1) << 32 | 1u << 21}) {
+  for (uint64_t bad : {uint64_t(9), uint64_t(10) << 32, uint64_t(70000) << 32 | 80000, uint64_t(1) << 32 | 1u << 21}) {
     std::memcpy(bytes.data() + 32, &bad, 8);  // behind the options
     ContainerWriter w;
     ASSERT_TRUE(w.add("index", "IDX2", bytes).ok());
@@ -159,7 +158,7 @@ TEST(Tune, EveryRecallHasItsEffort) {
   EXPECT_GT(p.effort, 40u);
   auto exact = filled(GYR_METRIC_L2, GYR_INDEX_EXACT);
   ASSERT_TRUE(exact->tune({kK, nullptr, 50}, 1, false, nullptr, &p).ok());
-  EXPECT_EQ(p.effort, kK);
+  EXPECT_EQ(p.effort, 1u) << "no matter which";
   EXPECT_EQ(p.recall, 1);
 }
 

@@ -115,6 +115,34 @@ TEST_P(Approximate, SameInputSameIndexForAnyThreadsAndThroughAFile) {
   }
 }
 
+TEST_P(Approximate, AnEffortBelowKCostsRecallNotResults) {
+  const uint64_t n = 8000, nq = 50;
+  const uint32_t k = 100;
+  auto index = make_index(make_runtime(1), 16, GYR_METRIC_IP, GetParam());
+  const auto data = mixture(n, 16, 1, 0.5), queries = mixture(nq, 16, 2);
+  const auto ids = numbers(n);
+  ASSERT_TRUE(index->upsert(ids.data(), data.data(), n, nullptr).ok());
+  for (bool deleted : {false, true}) {
+    if (deleted) {
+      ASSERT_TRUE(index->remove(ids.data(), n / 4, nullptr).ok());
+    }
+    const auto truth = search(*index, {queries.data(), nq, k, 0, true});
+    double last = 0;
+    uint64_t codes = 0;
+    for (uint32_t effort : {1u, 20u, 60u}) {
+      const uint64_t before = info_of(*index).codes_touched;
+      const auto got = search(*index, {queries.data(), nq, k, effort});
+      const uint64_t touched = info_of(*index).codes_touched - before;
+      for (uint32_t c : got.counts) EXPECT_EQ(c, k) << "effort " << effort;
+      const double now = recall(got, truth, k);
+      EXPECT_GE(now, last) << "effort " << effort;
+      EXPECT_GE(touched, codes) << "effort " << effort;
+      last = now, codes = touched;
+    }
+    EXPECT_GE(last, GetParam() == GYR_INDEX_IVF ? 0.5 : 0.9);  // long vectors lie in small lists
+  }
+}
+
 // Also those of the last call and the last group: a small effort must find each vector as its own nearest.
 TEST_P(Approximate, EveryVectorFindsItself) {
   const uint64_t n = 8000;

@@ -96,7 +96,6 @@ TEST(Live, EndlessReplacementTakesNoMoreMemoryAndDeletionGivesItBack) {
 }
 
 TEST(Live, CompactionIsTheSameForAnyThreadsAndThroughAFile) {
-  if (kSanitized) GTEST_SKIP() << "minutes, and nothing that other tests do not do";
   const uint64_t n = 3000;
   const auto ids = numbers(2 * n);
   const auto data = mixture(2 * n, kDim, 1);

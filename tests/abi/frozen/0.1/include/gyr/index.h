@@ -89,9 +89,9 @@ GYR_API gyr_status gyr_index_estimate(const gyr_index_options *options, uint64_t
  * @param task nullable
  * @param err nullable
  * @return GYR_OK, INVALID_ARGUMENT (duplicate id, NaN, zero vector, a value beyond FP16: nothing is inserted),
- *         OUT_OF_RANGE (n), RESOURCE_EXHAUSTED (too many vectors, or the memory budget: nothing is inserted); CANCELLED, DEADLINE (a prefix is inserted, as when memory runs out;
- *         the index is valid),
- *         CORRUPT (found out by the first change of an opened index)
+ *         OUT_OF_RANGE (n), RESOURCE_EXHAUSTED (too many vectors, or the memory budget: nothing is inserted, but into
+ *         GYR_INDEX_IVF perhaps a prefix); CANCELLED, DEADLINE (a prefix is inserted, as when memory runs out; the
+ *         index is valid), CORRUPT (found out by the first change of an opened index)
  * @ownership borrows arguments
  * @threadsafe any
  * @blocking builds graph links, or lists when there are many more vectors than they were built of
@@ -278,7 +278,8 @@ typedef struct gyr_search_args {
   const float *queries;     /**< [n, dim] row-major, finite, norms up to 1e18; not all zero under cosine */
   uint64_t n;               /**< queries */
   uint32_t effort;          /**< graph: candidate pool, IVF: twice the lists read; 0 = what gyr_index_tune found, else
-                                 max(2k, 64); less than k acts as k. More = better recall, slower */
+                                 max(2k, 64). Less than k is for low recalls; a graph under a filter takes it as k.
+                                 More = better recall, slower */
   uint32_t exact;           /**< 1 = scan everything */
   const uint64_t *filter;   /**< bitmap over slots (see gyr_index_slots), bit set = allowed; NULL = all. Beside deletes use
                                  `selection`: a slot whose id was deleted may be another id's by now */
