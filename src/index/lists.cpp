@@ -80,11 +80,6 @@ uint32_t Lists::probes(uint64_t effort) const {
   return uint32_t(std::clamp<uint64_t>(effort / 2, 1, now_->lists.size()));
 }
 
-uint64_t Lists::codes_read(uint64_t effort, uint64_t eligible) const {
-  const double share = double(eligible) / double(store_.count()), list = double(store_.count()) / size();
-  return uint64_t(size() + probes(effort) / share * list);
-}
-
 // The n lists that promise most, best first; empty ones do not.
 void Lists::rank(const float* query, bool l2, uint32_t n, Probe* p) const {
   const State& s = *now_;

@@ -43,8 +43,6 @@ class Lists {
 
   // How many lists a search of an effort reads.
   uint32_t probes(uint64_t effort) const;
-  // About so many codes a search reads that may return `eligible` of the vectors.
-  uint64_t codes_read(uint64_t effort, uint64_t eligible) const;
   // Offers what the lists hold to `found` by the scores of codes; ids are slots. `all`: every slot may be returned.
   // Where that is not so, lists count by the share of them that may. It meets `wanted` that may whenever there are so
   // many.

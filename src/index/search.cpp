@@ -9,8 +9,6 @@
 namespace gyr::index {
 namespace {
 
-// Under a filter: reading a vector takes as long as so many codes of a list. bench/compare.py index, the ivf cases.
-constexpr uint64_t kCodesPerVector = 6;
 // A walk scores some 16 rows per pool entry, each about three times the price of a row met in order: below this many
 // rows per pool entry a scan is the faster way.
 constexpr uint64_t kScanPerCandidate = 48;
@@ -99,9 +97,7 @@ Status VectorIndex::begin(const Query& q, uint64_t number, Lane* lane, gyr_task*
 Status VectorIndex::read_lists(const Query& q, uint64_t effort, Lane* lane, gyr_task* task) const {
   const uint64_t eligible = lane->choice->eligible;
   const uint64_t kept = lane->restricted ? reranked_of_scan(false, q.k, effort) : reranked(false, q.k, effort);
-  const bool scan_is_cheaper = lane->restricted ? eligible * kCodesPerVector <= lists_->codes_read(effort, eligible)
-                                                : eligible <= kScanPerCandidate * (effort * store_.count() / eligible);
-  if (q.exact || eligible <= 2 * kept || scan_is_cheaper)
+  if (q.exact || eligible <= 2 * kept || eligible <= kScanPerCandidate * (effort * store_.count() / eligible))
     return scan(store_, lane->kept_query, lane->allowed, lane->choice->few, &lane->top, task);
   lane->plan = Plan::kReadLists;
   lane->found.reset(uint32_t(kept));
