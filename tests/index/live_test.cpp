@@ -159,6 +159,7 @@ TEST(Live, ChangesBesideARebuildAreKept) {
   const uint64_t n = kN;
   const auto ids = numbers(n);
   auto data = gaussian(n, kDim, 1);
+  const auto others = gaussian(n / 3, kDim, 2);
   ASSERT_TRUE(index->upsert(ids.data(), data.data(), n, nullptr).ok());
   Random random(7);
   std::vector<bool> alive(n, true);
@@ -168,7 +169,7 @@ TEST(Live, ChangesBesideARebuildAreKept) {
     std::thread other([&] {
       if (many) {  // ids of its own
         const auto more = numbers(n / 3, 1'000'000);
-        EXPECT_TRUE(index->upsert(more.data(), data.data(), n / 3, nullptr).ok());
+        EXPECT_TRUE(index->upsert(more.data(), others.data(), n / 3, nullptr).ok());
         EXPECT_TRUE(index->remove(more.data(), n / 3, nullptr).ok());
       } else {
         EXPECT_TRUE(index->compact(nullptr).ok());
