@@ -74,7 +74,7 @@ fi
 figures='cache/Eviction.HitRates|table/TableEstimate|index/(Graph|Lists)/Approximate.SearchWithScratchAllocatesNothing'
 figures+='|index/Live.CompactionIsTheSame'
 TARGETS="test_exec test_store test_table test_cache test_workflow test_index test_model test_bundle test_stress" \
-  suite tsan tsan -R '^(exec|store|table|cache|workflow/Graph|index/((Graph|Lists)/Approximate|Filter|InPlaceFile|Live.ChangesBeside|.*LiveKindTest.DeletesBeside)|model|bundle|stress)[./]' \
+  suite tsan tsan -R '^((exec|store|table|cache|workflow/Graph|model|bundle|stress|index/((Graph|Lists)/Approximate|Filter|InPlaceFile))[./]|index/(Live|All/LiveKindTest)[.](Changes|Deletes)Beside)' \
   -E "^($figures|index/(Graph|Lists)/Approximate.RandomOperations|.*Damage|.*SurvivesSaving)"
 suite asan asan -E "^($figures)"
 

@@ -141,12 +141,14 @@ class Bench:
         """From nothing to the first answer, the file in the page cache, in the library's own way of loading."""
         if not wanted(case := self.name("open")):
             return
+
         def once(v) -> float:
             start = time.perf_counter()
             v.load(self.data.folder / f"{v.name}.index", self.data)
             v.threads(1)
             v.search(self.data.queries[:1], 10, v.ladders(10)[0][0])
             return 1000 * (time.perf_counter() - start)
+
         mine, theirs = (float(np.median([once(v) for _ in range(3)])) for v in (self.gyr, variant))
         self.say(f"{case}: gyr {mine:.1f} ms, {variant.name} {theirs:.1f} ms")
         self.lines[case, variant.name] = ("ms to the first answer", mine, theirs, "lower")
