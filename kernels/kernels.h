@@ -43,6 +43,11 @@ struct CodedRows {
   size_t stride;
 };
 
+// A ranked list: distinct keys, the largest first, then INT64_MIN for every place that is not taken. It has places for
+// ranked_places(most) of them, of which those from `most` on are scratch.
+constexpr size_t kRankedBlock = 32;
+constexpr size_t ranked_places(size_t most) { return (most + kRankedBlock - 1) / kRankedBlock * kRankedBlock; }
+
 constexpr size_t kRowsAhead = 32;
 // Always inlined: GCC takes a function that only prefetches for one without effect, and drops calls that it has not
 // inlined by then.
@@ -73,9 +78,15 @@ struct Ops {
   void (*dot_codes)(const int16_t* q, const int8_t* codes, size_t n, size_t dim, size_t stride, int32_t* out);
   void (*dot_codes_at)(const int16_t* q, const int8_t* codes, const uint32_t* at, size_t n, size_t dim, size_t stride,
                        int32_t* out);
+  // The same of bytes, none of them -128; `stride`: a multiple of kCodeBlock, up to which both are to be multiplied.
+  void (*dot_bytes)(const int8_t* q, const int8_t* rows, size_t n, size_t stride, int32_t* out);
+  float (*max_abs)(const float* x, size_t n);  // 0 of none; no NaN
   // out = x * scale, rounded to nearest even and clamped to +-127 or +-bound (at most INT16_MAX). No NaN.
   void (*encode_codes)(const float* x, size_t n, float scale, int8_t* out);
   void (*encode_query)(const float* x, size_t n, float scale, int16_t* out, int32_t bound);
+
+  // Inserts n keys into a ranked list, of which the `most` largest stay.
+  void (*insert_ranked)(int64_t* list, size_t most, const int64_t* keys, size_t n);
 
   // One query against coded rows picked by number: out[i] = q . row, or -|q - row|^2. scales [n], of the rows picked.
   void (*dot_coded_at)(const float* q, const CodedRows& rows, const float* scales, const uint32_t* at, size_t n,

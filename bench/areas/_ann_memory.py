@@ -39,9 +39,9 @@ def measure(data_name: str, name: str, path: str) -> int:
     if variant.library in _ann_peers.DISTRIBUTIONS:
         need(*_ann_peers.DISTRIBUTIONS[variant.library])
     before = resident()
+    ladder = variant.ladders(10)[0]
     variant.load(pathlib.Path(path), data)
     variant.threads(1)
-    ladder = variant.ladders(10)[0]
     variant.search(data.queries[:QUERIES], 10, ladder[len(ladder) // 2])
     return resident() - before
 

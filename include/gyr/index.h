@@ -1,5 +1,5 @@
 /* gyr/index.h: nearest-neighbour search (Faiss' place). Labels are the caller's 64-bit ids.
- * Scores are "higher is better": inner product, cosine, or minus the squared L2 distance. Ties: smaller id first. */
+ * Higher scores are better: inner product, cosine, minus the squared L2 distance. Ties, of what is met: smaller id first. */
 #ifndef GYR_INDEX_H
 #define GYR_INDEX_H
 
@@ -32,7 +32,7 @@ enum {
   GYR_STORED_FP16 = 2 /**< no value beyond +-65504 */,
   GYR_STORED_BF16 = 3 /**< 8 bits of precision, float's range */,
   GYR_STORED_INT16 = 4 /**< two int8 codes and a scale per vector: the precise one of the small ones */,
-  GYR_STORED_INT8 = 5 /**< one int8 code and a scale per vector: a graph's walk, and nothing else */
+  GYR_STORED_INT8 = 5 /**< one int8 code and a scale per vector; below 256 dimensions a graph walks on it */
 };
 
 /** How an index is made; zero is the default of every field but dim. */
@@ -41,7 +41,7 @@ typedef struct gyr_index_options {
   uint32_t dim;             /**< 1..65536 */
   gyr_metric metric;        /**< what the scores are */
   gyr_index_kind kind;      /**< graph, exact or IVF */
-  uint32_t degree;          /**< graph: links per node on the base layer / 2; 0 = 16 (4..128) */
+  uint32_t degree;          /**< graph: half of the links per node; 0 = 16 (4..128) */
   uint32_t build_effort;    /**< graph: candidates while inserting; 0 = 100 */
   uint64_t seed;            /**< 0 = fixed default; same input, same graph */
   uint64_t reserve;         /**< expected vectors; 0 = grow as needed */
@@ -302,7 +302,7 @@ typedef struct gyr_search_args {
  * @return GYR_OK, INVALID_ARGUMENT, OUT_OF_RANGE, CANCELLED, DEADLINE
  * @ownership fills caller memory
  * @threadsafe any, concurrent with upsert and delete
- * @blocking spreads queries over the pool when n > 1
+ * @blocking spreads queries over the pool, 16 at a time
  * @since 0.1 */
 GYR_API gyr_status gyr_index_search(const gyr_index *index, const gyr_search_args *args, gyr_task *task,
                                     gyr_error *err) GYR_NOEXCEPT;

@@ -121,6 +121,25 @@ HWY_INLINE void score_long(const int16_t* q, const int8_t* codes, const uint32_t
   for (; i < n; ++i) out[i] = one_code<kVnni>(q, row_of<kAt>(codes, at, i, stride), dim);
 }
 
+#if HWY_TARGET == HWY_AVX3
+// VNNI multiplies unsigned with signed bytes: rows are moved up by 128, and 128 q taken off again.
+template <size_t kRows>
+HWY_INLINE void score_bytes_vnni(const int8_t* q, const int8_t* rows, size_t stride, int32_t over, int32_t* out) {
+  const hn::ScalableTag<int8_t> d8;
+  const auto up = hn::Set(d8, -128);
+  V32 sum[kRows];
+  for (size_t r = 0; r < kRows; ++r) sum[r] = hn::Zero(D32());
+  for (size_t at = 0; at < stride; at += kCodeBlock) {
+    const auto vq = hn::LoadU(d8, q + at);
+    for (size_t r = 0; r < kRows; ++r) {
+      const auto row = hn::Xor(hn::LoadU(d8, rows + r * stride + at), up);
+      asm("vpdpbusd %2, %1, %0" : "+v"(sum[r].raw) : "v"(row.raw), "v"(vq.raw));
+    }
+  }
+  for (size_t r = 0; r < kRows; ++r) out[r] = hn::GetLane(hn::SumOfLanes(D32(), sum[r])) - over;
+}
+#endif
+
 // x * scale as integers within +-bound, n <= kLanes of them.
 template <class T>
 HWY_INLINE void encode(const float* x, size_t n, V scale, V bound, T* out) {
@@ -169,7 +188,31 @@ void dot_codes_at(const int16_t* q, const int8_t* codes, const uint32_t* at, siz
   score_at<false>(q, codes, at, n, dim, stride, out);
 }
 
+void dot_bytes(const int8_t* q, const int8_t* rows, size_t n, size_t stride, int32_t* out) {
+  for (size_t i = 0; i < n; ++i) {
+    V32 a = hn::Zero(D32()), b = a;
+    const int8_t* row = rows + i * stride;
+    for (size_t d = 0; d < stride; d += kLanes16) {
+      a = hn::ReorderWidenMulAccumulate(D32(), Sum<false>::widened(q + d), Sum<false>::widened(row + d), a, b);
+    }
+    out[i] = hn::GetLane(hn::SumOfLanes(D32(), hn::RearrangeToOddPlusEven(a, b)));
+  }
+}
+
 #if HWY_TARGET == HWY_AVX3
+void dot_bytes_vnni(const int8_t* q, const int8_t* rows, size_t n, size_t stride, int32_t* out) {
+  V32 sum = hn::Zero(D32());
+  const auto up = hn::Set(hn::ScalableTag<int8_t>(), -128);
+  for (size_t at = 0; at < stride; at += kCodeBlock) {
+    const auto vq = hn::LoadU(hn::ScalableTag<int8_t>(), q + at);
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(up.raw), "v"(vq.raw));
+  }
+  const int32_t over = hn::GetLane(hn::SumOfLanes(D32(), sum));
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4) score_bytes_vnni<4>(q, rows + i * stride, stride, over, out + i);
+  for (; i < n; ++i) score_bytes_vnni<1>(q, rows + i * stride, stride, over, out + i);
+}
+
 void dot_codes_vnni(const int16_t* q, const int8_t* codes, size_t n, size_t dim, size_t stride, int32_t* out) {
   score<true>(q, codes, n, dim, stride, out);
 }
@@ -179,6 +222,18 @@ void dot_codes_at_vnni(const int16_t* q, const int8_t* codes, const uint32_t* at
   score_at<true>(q, codes, at, n, dim, stride, out);
 }
 #endif
+
+float max_abs(const float* x, size_t n) {
+  const D d;
+  V a = hn::Zero(d), b = a;
+  size_t i = 0;
+  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+    a = hn::Max(a, hn::Abs(hn::LoadU(d, x + i)));
+    b = hn::Max(b, hn::Abs(hn::LoadU(d, x + i + kLanes)));
+  }
+  for (; i < n; i += kLanes) a = hn::Max(a, hn::Abs(n - i >= kLanes ? hn::LoadU(d, x + i) : load_tail(x + i, n - i)));
+  return hn::GetLane(hn::MaxOfLanes(d, hn::Max(a, b)));
+}
 
 void encode_codes(const float* x, size_t n, float scale, int8_t* out) { encode_all(x, n, scale, 127.0f, out); }
 

@@ -40,9 +40,13 @@ void dot_codes_at(const int16_t* q, const int8_t* codes, const uint32_t* at, siz
 void dot_codes_vnni(const int16_t* q, const int8_t* codes, size_t n, size_t dim, size_t stride, int32_t* out);
 void dot_codes_at_vnni(const int16_t* q, const int8_t* codes, const uint32_t* at, size_t n, size_t dim, size_t stride,
                        int32_t* out);
+void dot_bytes_vnni(const int8_t* q, const int8_t* rows, size_t n, size_t stride, int32_t* out);
 #endif
+void dot_bytes(const int8_t* q, const int8_t* rows, size_t n, size_t stride, int32_t* out);
+float max_abs(const float* x, size_t n);
 void encode_codes(const float* x, size_t n, float scale, int8_t* out);
 void encode_query(const float* x, size_t n, float scale, int16_t* out, int32_t bound);
+void insert_ranked(int64_t* list, size_t most, const int64_t* keys, size_t n);
 void dot_coded_at(const float* q, const CodedRows& rows, const float* scales, const uint32_t* at, size_t n, size_t dim,
                   float* out);
 void l2_coded_at(const float* q, const CodedRows& rows, const float* scales, const uint32_t* at, size_t n, size_t dim,

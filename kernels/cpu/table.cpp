@@ -20,8 +20,11 @@ constexpr Ops kOps = {HWY_STR(HWY_NAMESPACE) + 2,
                       l2_rows_at,
                       dot_codes,
                       dot_codes_at,
+                      dot_bytes,
+                      max_abs,
                       encode_codes,
                       encode_query,
+                      insert_ranked,
                       dot_coded_at,
                       l2_coded_at,
                       dot_stored_at,
@@ -46,6 +49,7 @@ constexpr Ops with_vnni(Ops ops) {
   ops.name = "AVX3_VNNI";
   ops.dot_codes = dot_codes_vnni;
   ops.dot_codes_at = dot_codes_at_vnni;
+  ops.dot_bytes = dot_bytes_vnni;
   return ops;
 }
 constexpr Ops kVnniOps = with_vnni(kOps);

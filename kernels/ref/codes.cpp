@@ -53,6 +53,19 @@ void dot_codes_at(const int16_t* q, const int8_t* codes, const uint32_t* at, siz
   for (size_t i = 0; i < n; ++i) out[i] = dot(q, codes + at[i] * stride, dim);
 }
 
+void dot_bytes(const int8_t* q, const int8_t* rows, size_t n, size_t stride, int32_t* out) {
+  for (size_t i = 0; i < n; ++i) {
+    out[i] = 0;
+    for (size_t j = 0; j < stride; ++j) out[i] += q[j] * rows[i * stride + j];
+  }
+}
+
+float max_abs(const float* x, size_t n) {
+  float most = 0;
+  for (size_t i = 0; i < n; ++i) most = std::fmax(most, std::fabs(x[i]));
+  return most;
+}
+
 void encode_codes(const float* x, size_t n, float scale, int8_t* out) {
   for (size_t i = 0; i < n; ++i) out[i] = static_cast<int8_t>(encode(x[i], scale, 127));
 }

@@ -147,8 +147,7 @@ void choose_pivots(const Codes& codes, std::span<const uint32_t> members, gyr_me
   greatest(members, longest, &out->top_pivots, length_by(codes));
   greatest(members, pivots_of(metric) - longest, &out->random_pivots,
            [seed](uint32_t slot) { return mix64(seed + slot); });
-  out->top_pivots.reserve(kPivots);
-  out->random_pivots.reserve(kPivots);
+  reserve_pivots(out);
 }
 
 uint64_t links_memory(uint64_t slots, uint32_t dim, uint32_t width, uint32_t threads) {

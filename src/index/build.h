@@ -21,6 +21,12 @@ struct Links {
   Array<uint32_t> top_pivots, random_pivots;
 };
 
+// As many as insertion may want later, when there is no way to say that memory is short.
+inline void reserve_pivots(Links* links) {
+  links->top_pivots.reserve(kPivots);
+  links->random_pivots.reserve(kPivots);
+}
+
 constexpr Slack build_slack(gyr_metric metric) { return metric == GYR_METRIC_IP ? kProductSlack : kBuildSlack; }
 void choose_pivots(const Codes& codes, std::span<const uint32_t> members, gyr_metric metric, uint64_t seed, Links* out);
 

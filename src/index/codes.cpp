@@ -13,15 +13,12 @@ constexpr uint64_t kFirstLearning = 256, kLastLearning = 65536, kCentreSample = 
 constexpr uint32_t kMostAxes = 256;
 constexpr uint64_t kAxesSample = 2048, kAxesSampleValues = 1 << 22;
 constexpr float kCaptured = 0.93f;
+// What notes of vectors of length 1e18 (Store::takes) stay below, and with them all scores below infinity.
+constexpr float kMostScale = 1e17f, kMostSquared = 1e37f;
 
 // What x is divided by so that its largest value becomes `most`. Values so small that this would overflow are zeros.
-float step_of(const float* x, uint32_t n, float most) {
-  float largest[8] = {};
-  uint32_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    for (uint32_t j = 0; j < 8; j++) largest[j] = std::max(largest[j], std::abs(x[i + j]));
-  for (; i < n; i++) largest[0] = std::max(largest[0], std::abs(x[i]));
-  const float step = *std::max_element(largest, largest + 8) / most;
+float step_of(const float* x, uint32_t n, float most, const kernels::Ops& ops) {
+  const float step = ops.max_abs(x, n) / most;
   return step > 1e-36f ? step : 0;
 }
 
@@ -92,19 +89,18 @@ const float* Codes::coded(const float* vector, CodeQuery* q) const {
   if (!partial()) return q->shifted.data();
   q->along.resize(coded_);
   const size_t stride = kernels::code_stride(dim_);
-  const int32_t most = kernels::code_query_max(dim_);
-  const float step = step_of(q->shifted.data(), dim_, float(most));
-  q->values.assign(stride, 0);
-  ops_->encode_query(q->shifted.data(), dim_, step > 0 ? 1 / step : 0, q->values.data(), most);
+  const float step = step_of(q->shifted.data(), dim_, 127, *ops_);
+  q->bytes.assign(stride, 0);
+  ops_->encode_codes(q->shifted.data(), dim_, step > 0 ? 1 / step : 0, q->bytes.data());
   q->dots.resize(coded_);
-  ops_->dot_codes(q->values.data(), axis_codes_.data(), coded_, dim_, stride, q->dots.data());
+  ops_->dot_bytes(q->bytes.data(), axis_codes_.data(), coded_, stride, q->dots.data());
   for (uint32_t i = 0; i < coded_; i++) q->along[i] = float(q->dots[i]) * (step * axis_scales_[i]);
   return q->along.data();
 }
 
 void Codes::write(uint32_t slot, const float* row, CodeQuery* scratch) {
   const float* values = coded(row, scratch);
-  scratch->note.scale = step_of(values, coded_, 127);
+  scratch->note.scale = step_of(values, coded_, 127, *ops_);
   ops_->encode_codes(values, coded_, scratch->note.scale > 0 ? 1 / scratch->note.scale : 0,
                      codes_.data() + uint64_t(slot) * stride_);
   notes_[slot] = scratch->note;
@@ -147,14 +143,15 @@ void Codes::set(std::span<const float> centre, std::span<const float> axes, uint
   axis_scales_.resize(coded_);
   for (uint32_t i = 0; i < coded_; i++) {
     const float* axis = axes_.data() + uint64_t(i) * dim_;
-    axis_scales_[i] = step_of(axis, dim_, 127);
+    axis_scales_[i] = step_of(axis, dim_, 127, *ops_);
     ops_->encode_codes(axis, dim_, axis_scales_[i] > 0 ? 1 / axis_scales_[i] : 0, axis_codes_.data() + i * stride);
   }
 }
 
-bool Codes::finite() const {
+bool Codes::plausible() const {
   return std::all_of(notes_.begin(), notes_.end(), [](const CodeNote& note) {
-    return std::isfinite(note.scale) && std::isfinite(note.squared) && std::isfinite(note.along);
+    return note.scale >= 0 && note.scale <= kMostScale && note.squared >= 0 && note.squared <= kMostSquared &&
+           std::abs(note.along) <= kMostSquared;
   });
 }
 
@@ -182,7 +179,7 @@ void Codes::prepare(const float* vector, CodeQuery* q) const { code(coded(vector
 
 void Codes::code(const float* values, CodeQuery* q) const {
   const int32_t most = kernels::code_query_max(coded_);
-  q->note.scale = step_of(values, coded_, float(most));
+  q->note.scale = step_of(values, coded_, float(most), *ops_);
   q->values.assign(stride_, 0);
   ops_->encode_query(values, coded_, q->note.scale > 0 ? 1 / q->note.scale : 0, q->values.data(), most);
 }

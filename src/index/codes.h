@@ -31,15 +31,21 @@ struct CodeNote {
 // A vector as codes are scored against.
 struct CodeQuery {
   explicit CodeQuery(std::pmr::memory_resource* m)
-      : values(Aligned<int16_t>(m)), shifted(Aligned<float>(m)), along(Aligned<float>(m)), dots(Aligned<int32_t>(m)) {}
+      : values(Aligned<int16_t>(m)),
+        shifted(Aligned<float>(m)),
+        along(Aligned<float>(m)),
+        bytes(Aligned<int8_t>(m)),
+        dots(Aligned<int32_t>(m)) {}
   void reserve(uint32_t dim) {
     values.reserve(kernels::code_stride(dim));
     shifted.reserve(dim);
     along.reserve(dim);
+    bytes.reserve(kernels::code_stride(dim));
     dots.reserve(dim);
   }
   Array<int16_t> values;
   Array<float> shifted, along;  // scratch: less the centre; that along the axes
+  Array<int8_t> bytes;          // scratch
   Array<int32_t> dots;          // scratch
   CodeNote note;
 };
@@ -96,7 +102,7 @@ class Codes {
   void copy(uint32_t slot, const Codes& from);
 
   uint64_t slots() const { return notes_.size(); }
-  bool finite() const;  // what goes with the codes
+  bool plausible() const;  // what goes with the codes, from a file
   // Whether only what lies along the axes is coded.
   bool partial() const { return !axes_.empty(); }
   float squared_length(uint32_t slot) const { return notes_[slot].squared + 2 * notes_[slot].along; }

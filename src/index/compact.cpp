@@ -112,6 +112,9 @@ Status VectorIndex::renew_graph(gyr_task* task) {
     codes = code_copies(members, slots, capacity);
     links.of.reserve(capacity * graph_->width);
     GYR_TRY(build_links(codes, members, store_.metric, graph_->width, graph_->seed, runtime_.get(), task, &links));
+  } else if (changed) {  // all are deleted: what comes now has the centre that there was
+    codes.set(store_.codes->centre(), store_.codes->axes(), store_.codes->next_learning());
+    reserve_pivots(&links);
   }
   std::lock_guard writer(writer_);
   if (builds != builds_) return {};  // an upsert of many has found them anew

@@ -12,9 +12,8 @@
 namespace gyr::index {
 
 struct Candidate {
-  static constexpr uint32_t kExpanded = 1u << 31;
   float score;
-  uint32_t slot;  // in a walk with kExpanded once its links have been followed
+  uint32_t slot;
 };
 
 struct LinkScratch {

@@ -276,9 +276,9 @@ Status VectorIndex::check_content() const {
         wrong = "a node's links lead out of the index, to itself, or have a gap";
     }
   });
-  if ((store_.codes && !store_.codes->finite()) ||
-      (store_.vectors.own_codes() && !store_.vectors.own_codes()->finite()))
-    wrong = "what goes with a code is not finite";
+  if ((store_.codes && !store_.codes->plausible()) ||
+      (store_.vectors.own_codes() && !store_.vectors.own_codes()->plausible()))
+    wrong = "what goes with a code is not finite, or too large";
   return wrong ? corrupt_file(wrong) : Status();
 }
 

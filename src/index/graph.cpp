@@ -6,11 +6,6 @@
 #include "base/knobs.h"
 
 namespace gyr::index {
-namespace {
-
-constexpr uint32_t kExpanded = Candidate::kExpanded;
-
-}  // namespace
 
 Graph::Graph(std::pmr::memory_resource* memory, const Store& store, uint32_t width, uint32_t effort, uint64_t seed)
     : width(width),
@@ -53,14 +48,15 @@ bool Graph::has_dead_links() const {
 }
 
 void Graph::start(bool l2, uint32_t most, uint32_t kept, Walk* w) const {
-  w->kept = std::max(most, kept);
-  w->reserve(store_, w->kept, at_once());
+  kept = std::max(most, kept);
+  w->reserve(store_, kept, at_once());
+  w->pool.reset(kept, at_once());
   w->l2 = l2;
   w->effort = most;
   w->next = 0;
   w->over = false;
   w->scored = 0;
-  w->n_pool = w->n_at = 0;
+  w->n_at = 0;
   for (auto* pivots : {&top_pivots, &random_pivots})
     for (uint32_t slot : *pivots) w->at[w->n_at++] = slot;
   w->n_at = w->visited.add(w->at.data(), w->n_at);
@@ -69,31 +65,36 @@ void Graph::start(bool l2, uint32_t most, uint32_t kept, Walk* w) const {
 void Graph::settle(const Allowed* allowed, Best* best, Walk* w) const {
   store_.codes->score(w->query, w->l2, w->at.data(), w->n_at, w->dots.data(), w->scores.data());
   w->scored += w->n_at;
+  uint32_t n = w->n_at;
   if (best) {
-    for (uint32_t i = 0; i < w->n_at; i++)
+    for (uint32_t i = 0; i < n; i++)
       if (best->takes(w->scores[i]) && (*allowed)(w->at[i])) best->offer(w->scores[i], w->at[i]);
-    for (uint32_t i = 0; i < w->n_at; i++)  // the walk is over before it comes to the others
-      if (!best->better_than(w->scores[i])) w->offer(w->scores[i], w->at[i]);
-  } else {
-    for (uint32_t i = 0; i < w->n_at; i++) w->offer(w->scores[i], w->at[i]);
+    uint32_t left = 0;  // the walk is over before it comes to the others
+    for (uint32_t i = 0; i < n; i++) {
+      if (best->better_than(w->scores[i])) continue;
+      w->scores[left] = w->scores[i];
+      w->at[left++] = w->at[i];
+    }
+    n = left;
   }
-  while (w->next < w->n_pool && w->pool[w->next].slot & kExpanded) w->next++;
-  if (w->next == w->n_pool) return;
-  w->over = best && best->better_than(w->pool[w->next].score);
-  prefetch_links(w->pool[w->next].slot);
+  w->offer(n);
+  while (w->next < w->pool.size() && w->pool.marked(w->next)) w->next++;
+  if (w->next == w->pool.size()) return;
+  w->over = best && best->better_than(w->pool.score(w->next));
+  prefetch_links(w->pool.slot(w->next));
 }
 
 bool Graph::expand(Walk* w) const {
-  if (w->next >= std::min(w->n_pool, w->effort) || w->over) return false;
-  const uint32_t node = w->pool[w->next].slot;
-  w->pool[w->next].slot |= kExpanded;
+  if (w->next >= std::min(w->pool.size(), w->effort) || w->over) return false;
+  const uint32_t node = w->pool.slot(w->next);
+  w->pool.mark(w->next);
   const uint32_t* l = links.data() + uint64_t(node) * width;
   uint32_t n = 0;
   const uint32_t slots = store_.slots();  // a file's links may lead anywhere
   for (; n < width && l[n] < slots; n++) w->at[n] = l[n];
   w->n_at = w->visited.add(w->at.data(), n);
   for (uint32_t i = 0; i < w->n_at; i++) store_.codes->prefetch(w->at[i]);
-  if (w->next + 1 < w->n_pool) prefetch_links(w->pool[w->next + 1].slot & ~kExpanded);
+  if (w->next + 1 < w->pool.size()) prefetch_links(w->pool.slot(w->next + 1));
   return true;
 }
 
@@ -113,10 +114,9 @@ void Graph::find_neighbours(uint32_t node, Worker* w, uint32_t* out) const {
     candidates.clear();
     for (bool alive : {true, false}) {  // dead neighbours only when there are no others
       if (!candidates.empty()) break;
-      for (uint32_t p = 0; p < w->walk.n_pool; p++) {
-        const Candidate& c = w->walk.pool[p];
-        const uint32_t slot = c.slot & ~kExpanded;
-        if (slot != node && (!alive || store_.is_alive(slot))) candidates.push_back({c.score, slot});
+      for (uint32_t p = 0; p < w->walk.pool.size(); p++) {
+        const uint32_t slot = w->walk.pool.slot(p);
+        if (slot != node && (!alive || store_.is_alive(slot))) candidates.push_back({w->walk.pool.score(p), slot});
       }
     }
     choose_diverse(*store_.codes, l2, slack(), candidates, l2 ? width : width / 2, &w->links.rival, out, &n);
@@ -157,9 +157,9 @@ uint64_t Graph::working_memory(uint64_t slots, uint32_t dim, uint32_t width, uin
                                uint32_t workers) {
   const uint64_t rows = group * width, most = std::max<uint64_t>({effort, width + group + rows, kPivots});
   const uint64_t at_once = std::max(width, kMostPivots * 2), listed = std::min(effort * 32 + at_once, slots / 64 + 1);
-  const uint64_t queries = 2 * (kernels::code_stride(dim) * 2 + uint64_t(dim) * 8);
+  const uint64_t queries = 3 * (kernels::code_stride(dim) * 3 + uint64_t(dim) * 12);
   const uint64_t worker = most * (sizeof(Candidate) + 4 + 4 + 4) + queries + slots / 8 + 8 + listed * 4 +
-                          (effort + 1) * sizeof(Candidate) + at_once * 12;
+                          Ranked::bytes_of(effort, at_once) + at_once * 12;
   return rows * 8 + group * 4 + (rows + rows * width) * sizeof(Edit) + (rows * 2 + 1) * 4 + rows * 2 * width * 4 +
          workers * worker;
 }

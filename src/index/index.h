@@ -81,7 +81,7 @@ class Index {
   struct Touched {
     std::atomic<uint64_t> codes{0}, rows{0};
   };
-  // Reusable memory of one search at a time; with it a single-query search allocates nothing after warm-up.
+  // Reusable memory of one search at a time; with it a single-query search allocates nothing after a like one.
   class Scratch {
    public:
     virtual ~Scratch() = default;

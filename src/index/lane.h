@@ -2,6 +2,7 @@
 #pragma once
 
 #include "exec/runtime.h"
+#include "index/diverse.h"
 #include "index/index.h"
 #include "index/lists.h"
 #include "index/walk.h"

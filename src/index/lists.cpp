@@ -260,7 +260,8 @@ void Lists::remove(uint32_t slot) {
 bool Lists::outgrown(bool finished) const {
   const uint64_t count = store_.count(), trained = now_->trained;
   if (count < knobs::capacity(kFirstTraining, 16)) return false;
-  if (count >= kOutgrown * trained || now_->since >= kOutgrown * count || count * kOutgrown * 2 < trained) return true;
+  const uint64_t grown = count - std::min(count, trained), replaced = now_->since - std::min(now_->since, grown);
+  if (count >= kOutgrown * trained || kOutgrown * replaced >= count || count * kOutgrown * 2 < trained) return true;
   return finished && count > trained + trained / 2;
 }
 

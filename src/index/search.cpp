@@ -37,12 +37,10 @@ Status VectorIndex::check_queries(const Query& q) const {
 }
 
 // All of them before the first answer is written, so that a refused call leaves the caller's arrays alone.
-Status VectorIndex::check_vectors(const Query& q, SearchScratch* s) const {
-  Array<float>& row = s->lanes[0]->query;
-  row.resize(store_.stride);
+Status VectorIndex::check_vectors(const Query& q) const {
   for (uint64_t i = 0; q.n > 1 && i < q.n; i++) {
     const float* given = q.queries + i * store_.dim;
-    if (!store_.prepare(given, row.data())) return store_.refuse(given, "queries", i);
+    if (!store_.takes(given)) return store_.refuse(given, "queries", i);
   }
   return {};
 }
@@ -122,7 +120,7 @@ void VectorIndex::start(uint32_t k, uint64_t effort, uint64_t pool, Lane* lane) 
 
 // Codes of whole vectors tell much better than those along axes which ones are worth a look at the vectors.
 void VectorIndex::sieve(const Codes& whole, Lane* lane) const {
-  const size_t few = lane->top.k() + std::max(lane->top.k() / 4, 4u), n = lane->reranked.size();
+  const size_t few = lane->top.k() + std::max(lane->top.k() / 4, 2u), n = lane->reranked.size();
   if (n <= few) return;
   lane->dots.resize(std::max(lane->dots.size(), n));
   whole.prepare(lane->query.data(), &lane->whole);
@@ -145,11 +143,11 @@ void VectorIndex::rerank(Lane* lane) const {
   if (lane->plan == Plan::kScanCodes || lane->plan == Plan::kReadLists) {
     lane->found.each([&](const Hit& hit) { lane->reranked.push_back(uint32_t(hit.id)); });
   } else if (lane->restricted) {
-    const auto best = lane->best.all();
-    for (uint32_t i = 0; i < best.size() && i < lane->most; i++) lane->reranked.push_back(best[i].slot);
+    const Ranked& best = lane->best.all();
+    for (uint32_t i = 0; i < best.size() && i < lane->most; i++) lane->reranked.push_back(best.slot(i));
   } else {
-    for (uint32_t i = 0; i < walk.n_pool && lane->reranked.size() < lane->most; i++) {
-      const uint32_t slot = walk.pool[i].slot & ~Candidate::kExpanded;
+    for (uint32_t i = 0; i < walk.pool.size() && lane->reranked.size() < lane->most; i++) {
+      const uint32_t slot = walk.pool.slot(i);
       if (store_.is_alive(slot)) lane->reranked.push_back(slot);
     }
   }
@@ -173,14 +171,14 @@ void VectorIndex::finish(const Query& q, Lane* lane, SearchScratch* s, const Out
 bool VectorIndex::walked_enough(const Lane& lane) const {
   if (lane.restricted) return lane.walk.over && lane.best.all().size() >= lane.wanted;
   uint64_t alive = 0;
-  for (uint32_t i = 0; i < lane.walk.n_pool && alive < lane.wanted; i++)
-    alive += store_.is_alive(lane.walk.pool[i].slot & ~Candidate::kExpanded);
+  for (uint32_t i = 0; i < lane.walk.pool.size() && alive < lane.wanted; i++)
+    alive += store_.is_alive(lane.walk.pool.slot(i));
   return alive >= lane.wanted;
 }
 
 // A small effort may find less than is wanted where there is more.
 bool VectorIndex::goes_on(Lane* lane) const {
-  if (lane->restricted || lane->walk.n_pool <= lane->walk.effort || walked_enough(*lane)) return false;
+  if (lane->restricted || lane->walk.pool.size() <= lane->walk.effort || walked_enough(*lane)) return false;
   lane->walk.effort = std::max(2 * lane->walk.effort, uint32_t(lane->walk.next) + 1);
   return true;
 }
@@ -250,17 +248,16 @@ Status VectorIndex::search(const Query& q, Scratch* scratch, gyr_task* task, int
   if (q.selection && !static_cast<const SlotSelection*>(q.selection)->belongs_to(*selections_))
     return fail(GYR_E_INVALID_ARGUMENT, "index", "the filter was made of another index; make one of this index");
   const Out out{out_ids, out_scores, out_counts};
+  GYR_TRY(check_vectors(q));
+  if (!scratch && q.n > kAtOnce) return search_many(q, task, out);
   std::unique_ptr<SearchScratch> own;
   if (!scratch) own = borrow();
   auto* s = scratch ? static_cast<SearchScratch*>(scratch) : own.get();
-  GYR_TRY(check_vectors(q, s));
-  if (!scratch && q.n > kAtOnce) {
-    give_back(std::move(own));
-    return search_many(q, task, out);
-  }
-  for (uint64_t i = 0; i < q.n; i += kAtOnce) GYR_TRY(search_some(q, i, std::min(i + kAtOnce, q.n), s, task, out));
+  Status status;
+  for (uint64_t i = 0; status.ok() && i < q.n; i += kAtOnce)
+    status = search_some(q, i, std::min(i + kAtOnce, q.n), s, task, out);
   if (own) give_back(std::move(own));
-  return {};
+  return status;
 }
 
 Status VectorIndex::search_many(const Query& q, gyr_task* task, const Out& out) const {

@@ -140,12 +140,17 @@ double squared_length(const float* x, uint32_t n) {
 
 }  // namespace
 
-bool Store::prepare(const float* vector, float* row) const {
+bool Store::takes(const float* vector) const {
+  const float about = ops->dot(vector, vector, dim);
+  if (about > 1e-30f && about < 1e30f) return true;  // far from all that is refused
   const double squared = squared_length(vector, dim);
-  if (!(squared <= kMaxSquaredNorm)) return false;  // also NaN and infinity
+  return squared <= kMaxSquaredNorm && (squared > 0 || metric != GYR_METRIC_COSINE);  // also not NaN or infinity
+}
+
+bool Store::prepare(const float* vector, float* row) const {
+  if (!takes(vector)) return false;
   if (metric == GYR_METRIC_COSINE) {
-    if (squared == 0) return false;
-    double inverse = 1 / std::sqrt(squared);
+    const double inverse = 1 / std::sqrt(squared_length(vector, dim));
     for (uint32_t i = 0; i < dim; i++) row[i] = float(vector[i] * inverse);
   } else {
     std::copy_n(vector, dim, row);

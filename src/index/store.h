@@ -15,7 +15,7 @@
 
 namespace gyr::index {
 
-constexpr uint32_t kMaxSlots = 1u << 31;  // the search pool keeps a flag in a slot's top bit
+constexpr uint32_t kMaxSlots = 1u << 31;  // a walk's pool keeps a mark beside a slot
 constexpr double kMaxSquaredNorm = 1e36;  // above it float scores could overflow to NaN
 
 class Store {
@@ -41,8 +41,9 @@ class Store {
   // Forgets the slots from `slots` on, which nothing refers to. Allocates nothing.
   void cut(uint64_t slots);
 
-  // Copies a caller's vector into a padded row, normalised under cosine. False: not finite, too long, or zero under
-  // cosine.
+  // False of a caller's vector that is not finite, too long, or zero under cosine.
+  bool takes(const float* vector) const;
+  // Copies a caller's vector into a padded row, normalised under cosine. False: is not taken.
   bool prepare(const float* vector, float* row) const;
   Status refuse(const float* vector, const char* what, uint64_t number) const;
   Status refuse_range(const float* vector, const char* what, uint64_t number) const;  // what `vectors` cannot hold

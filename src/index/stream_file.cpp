@@ -96,6 +96,7 @@ Status read_npy(const File& f, uint64_t size, uint32_t dim, Layout* out) {
 Status read_vecs(const File& f, uint64_t size, uint32_t dim, Element element, Layout* out) {
   *out = {element, 0, 4, 0};
   const uint64_t row = 4 + dim * element_bytes(element);
+  if (size == 0) return fail(GYR_E_CORRUPT, "index", "%s: it is empty", f.path().c_str());
   uint32_t first = dim;
   if (size >= 4) GYR_TRY(f.read_at(0, {reinterpret_cast<uint8_t*>(&first), 4}));
   if (first != dim)

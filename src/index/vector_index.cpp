@@ -156,9 +156,18 @@ uint64_t VectorIndex::group_limit() const {
   return graph_ ? graph_->group_limit() : knobs::capacity(lists_ ? Lists::group_limit(store_.dim) : kBlock);
 }
 
-// New lists where the old ones were made of other vectors; finished: there are not more to come soon.
+// New lists where the old ones were made of other vectors; finished: there are not more to come soon. The vectors are
+// in: when memory is short, the old ones do for some more.
 Status VectorIndex::renew_lists(bool finished, gyr_task* task) {
-  return lists_->outgrown(finished) ? train_lists(task) : Status();
+  const uint64_t count = store_.count();
+  if (!lists_->outgrown(finished) || count < lists_put_off_) return {};
+  try {
+    return train_lists(task);
+  } catch (const BudgetExceeded&) {
+    lists_->clean_up();
+    lists_put_off_ = count + count / 4;
+    return {};
+  }
 }
 
 Status VectorIndex::train_lists(gyr_task* task) {
@@ -178,6 +187,7 @@ void VectorIndex::make_ready(uint64_t n) {
   staged_.reserve(group * store_.stride);
   group_.reserve(group);
   fresh_.reserve(group);
+  make_ready_to_note(n);
   if (graph_ && group > 0) graph_->prepare(group, runtime_->concurrency());
 }
 

@@ -132,7 +132,7 @@ class VectorIndex final : public Index {
     float* scores;
     uint32_t* counts;
   };
-  Status check_vectors(const Query& q, SearchScratch* s) const;
+  Status check_vectors(const Query& q) const;
   Status search_some(const Query& q, uint64_t begin, uint64_t end, SearchScratch* s, gyr_task* task,
                      const Out& out) const;
   void choose(const Query& q, Choice* out) const;
@@ -174,6 +174,7 @@ class VectorIndex final : public Index {
   Array<uint8_t> fresh_;              // of the group: takes a slot
   std::atomic<uint64_t> changes_{0};  // upserts and deletions since all links were found; changed under the gate
   std::atomic<uint64_t> put_off_{0};  // changes_ when they could not be found anew
+  uint64_t lists_put_off_ = 0;        // vectors until which lists are not renewed, as memory was short
   uint64_t builds_ = 0;               // how often they were; writer_'s from here on
   bool watched_ = false;              // a compaction is under way: it wants to know the slots written
   Array<uint32_t> written_;

@@ -1,10 +1,7 @@
 // One walk through a graph: its memory and its pool of candidates.
 #pragma once
 
-#include <cstring>
-#include <span>
-
-#include "index/diverse.h"
+#include "index/ranked.h"
 #include "index/scan.h"
 
 namespace gyr::index {
@@ -48,71 +45,47 @@ class Visited {
   size_t count_ = 0;  // more than are listed: the list is not whole
 };
 
-// Puts a candidate into the n best, of which `kept` at most are kept. Returns where; `kept` when it is none of them.
-[[gnu::always_inline]] inline size_t insert_ranked(Candidate* pool, uint32_t* n_pool, uint32_t kept, float score,
-                                                   uint32_t slot) {
-  if (*n_pool == kept && score <= pool[*n_pool - 1].score) return kept;
-  size_t position = 0;  // a search without branches, as no guess at them is good
-  for (size_t n = *n_pool; n > 0; n -= std::max<size_t>(n / 2, 1)) {
-    const size_t half = n / 2;
-    position += (half + (n == 1)) & -size_t(pool[position + half - (n > 1)].score >= score);
-  }
-  const size_t moved = std::min<size_t>(*n_pool, kept - 1) - position;
-  std::memmove(&pool[position + 1], &pool[position], moved * sizeof(Candidate));
-  pool[position] = {score, slot};
-  *n_pool += *n_pool < kept;
-  return position;
-}
-
 // The best slots that a walk under a filter may return. The walk is over once `wanted` of them are better than all that
 // is left to expand: the same rule as that of a walk without a filter, whose pool they would be.
 class Best {
  public:
-  explicit Best(std::pmr::memory_resource* m) : list_(Aligned<Candidate>(m)) {}
+  explicit Best(std::pmr::memory_resource* m) : list_(m) {}
   void reset(uint32_t wanted, uint32_t kept) {
     wanted_ = wanted;
-    kept_ = std::max(wanted, kept);
-    n_ = 0;
-    if (list_.size() <= kept_) list_.resize(size_t(kept_) + 1);
+    list_.reset(std::max(wanted, kept), 1);
   }
-  bool takes(float score) const { return n_ < kept_ || score > list_[n_ - 1].score; }
-  void offer(float score, uint32_t slot) { insert_ranked(list_.data(), &n_, kept_, score, slot); }
-  bool better_than(float score) const { return n_ >= wanted_ && list_[wanted_ - 1].score > score; }
-  std::span<const Candidate> all() const { return {list_.data(), n_}; }
+  bool takes(float score) const { return list_.size() < list_.most() || score > list_.score(list_.size() - 1); }
+  void offer(float score, uint32_t slot) { list_.offer(&score, &slot, 1); }
+  bool better_than(float score) const { return list_.size() >= wanted_ && list_.score(wanted_ - 1) > score; }
+  const Ranked& all() const { return list_; }
 
  private:
-  Array<Candidate> list_;
-  uint32_t wanted_ = 0, kept_ = 0, n_ = 0;
+  Ranked list_;
+  uint32_t wanted_ = 0;
 };
 
 struct Walk {
   explicit Walk(std::pmr::memory_resource* m)
-      : query(m),
-        visited(m),
-        pool(Aligned<Candidate>(m)),
-        at(Aligned<uint32_t>(m)),
-        scores(Aligned<float>(m)),
-        dots(Aligned<int32_t>(m)) {}
+      : query(m), visited(m), pool(m), at(Aligned<uint32_t>(m)), scores(Aligned<float>(m)), dots(Aligned<int32_t>(m)) {}
   // Makes all memory ready that a walk with these numbers takes.
   void reserve(const Store& store, uint32_t kept, uint32_t at_once) {
     visited.reset(store, size_t(kept) * 32 + at_once);
-    if (pool.size() <= kept) pool.resize(size_t(kept) + 1);
+    pool.reserve(kept, at_once);
     if (at.size() < at_once) at.resize(at_once);
     scores.resize(std::max<size_t>(scores.size(), at_once));
     dots.resize(std::max<size_t>(dots.size(), at_once));
   }
-  // Keeps the `kept` best, and where to go on.
-  void offer(float score, uint32_t slot) {
-    const size_t position = insert_ranked(pool.data(), &n_pool, kept, score, slot);
-    next = std::min(next, position);
+  // The first n of `at`, with their scores.
+  void offer(uint32_t n) {
+    const int64_t best = pool.offer(scores.data(), at.data(), n);
+    while (next > 0 && pool[next - 1] <= best) next--;
   }
 
   CodeQuery query;
   bool l2 = false;
-  uint32_t effort = 0, kept = 0;  // how many of the best are expanded; are kept, at least as many
+  uint32_t effort = 0;  // how many of the best are expanded
   Visited visited;
-  Array<Candidate> pool;  // [n_pool], best first
-  uint32_t n_pool = 0;
+  Ranked pool;        // slots, marked once their links have been followed
   size_t next = 0;    // nothing before it is left to expand
   bool over = false;  // under a filter: found what it was to find
   uint64_t scored = 0;

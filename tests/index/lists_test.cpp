@@ -330,5 +330,32 @@ TEST(Lists, TakeAboutWhatWasEstimated) {
       }
 }
 
+// The vectors are in by then: it was said that there was no room for them, at every upsert from then on.
+TEST(Lists, WithoutMemoryForNewListsTheOldOnesDo) {
+  const uint64_t n = 6000, dim = 32;
+  auto o = options_of(dim, GYR_METRIC_L2, GYR_INDEX_IVF);
+  const auto estimate = *Index::estimate(o, n, 1);
+  const auto data = gaussian(n, dim, 1);
+  const auto ids = numbers(n);
+  bool put_off = false;
+  for (uint64_t budget = estimate.bytes / 2; budget < estimate.peak * 5 / 4; budget += estimate.bytes / 20) {
+    auto index = make(make_runtime(1, budget), o);
+    uint64_t in = 0;
+    Status status;
+    for (; in < n && status.ok(); in += 1000)
+      status = index->upsert(ids.data() + in, data.data() + in * dim, 1000, nullptr);
+    if (status.ok()) {
+      EXPECT_EQ(info_of(*index).count, n);
+      put_off |= budget < estimate.peak * 9 / 10;
+    } else {
+      EXPECT_EQ(status.code(), GYR_E_RESOURCE_EXHAUSTED);
+      EXPECT_LT(info_of(*index).count, in) << "all vectors are in, and the call failed";
+    }
+    const auto found = search(*index, {data.data(), 1, 1});
+    EXPECT_EQ(found.ids[0], 0);
+  }
+  EXPECT_TRUE(put_off);
+}
+
 }  // namespace
 }  // namespace gyr::test

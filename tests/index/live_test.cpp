@@ -391,6 +391,24 @@ TEST(Live, ACancelledUpsertIntoAnEmptyIndexCanBeSaved) {
   EXPECT_EQ(search(**loaded, {data.data(), 1, 1}).ids[0], 0);
 }
 
+// The codes' centre was forgotten: vectors far away from the origin had codes that told them not apart.
+TEST(Live, AnEmptiedAndCompactedIndexKeepsItsCentre) {
+  auto index = make_index(make_runtime(1), kDim, GYR_METRIC_L2, GYR_INDEX_GRAPH);
+  constexpr uint64_t kFew = 250;  // no new centre is taken of so few
+  auto data = gaussian(600, kDim, 1);
+  for (float& v : data) v += 1000;
+  const auto ids = numbers(600);
+  ASSERT_TRUE(index->upsert(ids.data(), data.data(), 600, nullptr).ok());
+  ASSERT_TRUE(index->remove(ids.data(), 600, nullptr).ok());
+  ASSERT_TRUE(index->compact(nullptr).ok());
+  ASSERT_TRUE(index->upsert(ids.data(), data.data(), kFew, nullptr).ok());
+  const auto found = search(*index, {data.data(), kFew, 1, 3});  // an effort small enough for walks
+  EXPECT_GT(info_of(*index).codes_touched, 0u);
+  uint64_t itself = 0;
+  for (uint64_t i = 0; i < kFew; i++) itself += found.ids[i] == ids[i];
+  EXPECT_GE(itself, kFew * 9 / 10);
+}
+
 // Files of earlier builds do not say how much has changed since the links were found.
 TEST(Live, AFileWithoutChangesIsCompacted) {
   auto runtime = make_runtime(1);

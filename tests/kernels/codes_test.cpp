@@ -79,6 +79,41 @@ TEST_P(CodeKernels, DotIsExact) {
   }
 }
 
+TEST_P(CodeKernels, ProductsOfBytesAreExact) {
+  std::mt19937 random(5);
+  for (size_t stride : {0, 64, 128, 192, 832, 1024}) {
+    for (Fill fill : kFills) {
+      for (size_t n : kCounts) {
+        GuardedBytes q(stride), rows(n * stride);
+        const auto any = [&] { return static_cast<uint8_t>(static_cast<int>(random() % 255) - 127); };
+        const auto top = static_cast<uint8_t>(fill == Fill::kOpposite ? -127 : 127);
+        for (size_t j = 0; j < stride; ++j) q.data()[j] = fill == Fill::kRandom ? any() : 127;
+        for (size_t j = 0; j < n * stride; ++j) rows.data()[j] = fill == Fill::kRandom ? any() : top;
+        const auto *a = reinterpret_cast<int8_t*>(q.data()), *b = reinterpret_cast<int8_t*>(rows.data());
+        std::vector<int32_t> out(n + 1, -7);
+        ops().dot_bytes(a, b, n, stride, out.data());
+        for (size_t i = 0; i < n; ++i) {
+          int32_t want = 0;
+          for (size_t j = 0; j < stride; ++j) want += a[j] * b[i * stride + j];
+          ASSERT_EQ(out[i], want) << stride << " " << n << " " << i;
+        }
+        ASSERT_EQ(out[n], -7);
+      }
+    }
+  }
+}
+
+TEST_P(CodeKernels, MaxAbsLooksAtEveryValue) {
+  EXPECT_EQ(ops().max_abs(nullptr, 0), 0);
+  for (size_t n = 1; n <= 70; ++n) {
+    for (size_t i = 0; i < n; ++i) {
+      Guarded x(n, static_cast<uint32_t>(n));
+      x[i] = i % 2 ? -7.5f : 7.5f;
+      ASSERT_EQ(ops().max_abs(x.data(), n), 7.5f) << n << " " << i;
+    }
+  }
+}
+
 TEST_P(CodeKernels, RowsBeyondFourGigabytesApart) {
   // Offsets must not be computed in 32 bits. Untouched pages of the mapping cost nothing.
   const size_t stride = size_t{1} << 20, n = 5000;
