@@ -463,10 +463,11 @@ class ContentOf final : public CacheContent {
 
   void order_by_warmth(const std::vector<uint8_t>& marks, SavedCache* saved) const {
     const Eviction& eviction = *kept_.eviction();
+    std::vector<uint32_t> warmth(marks.size());  // once: what is warm changes while others read
+    std::transform(marks.begin(), marks.end(), warmth.begin(), [&](uint8_t mark) { return eviction.warmth(mark); });
     std::vector<size_t> order(marks.size());
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](size_t a, size_t b) { return eviction.warmth(marks[a]) > eviction.warmth(marks[b]); });
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return warmth[a] > warmth[b]; });
     SavedCache sorted;
     sorted.options = saved->options;
     sorted.default_row = std::move(saved->default_row);
