@@ -1,6 +1,7 @@
 #include "index/build.h"
 
 #include <atomic>
+#include <iterator>
 #include <numeric>
 
 #include "base/hash.h"
@@ -35,8 +36,9 @@ auto length_by(const Codes& codes) {
 class Build {
  public:
   Build(const Codes& codes, std::span<const uint32_t> members, gyr_metric metric, uint32_t width, uint64_t seed,
-        Runtime* runtime, gyr_task* task)
-      : codes_(codes),
+        Runtime* runtime, gyr_task* task, bool hubs = false)
+      : hubs_(hubs),
+        codes_(codes),
         members_(members),
         metric_(metric),
         width_(width),
@@ -63,6 +65,7 @@ class Build {
     // Distance alone has to find all links: more of them, each round's fewer, so that not all are nearest ones.
     if (metric_ != GYR_METRIC_IP) options = {.rounds = 6, .part = 512, .kept = 6, .most = 48};
     if (members_.size() < kFew) options = {.rounds = 6, .part = 512, .kept = 24, .most = 128};
+    if (hubs_) options = {.rounds = 6, .part = 512, .kept = 64, .most = 256};  // beyond their own group
     options.seed = seed_;
     find_neighbours(
         codes_, members_, options, metric_ == GYR_METRIC_IP ? &products : nullptr, runtime_,
@@ -124,10 +127,11 @@ class Build {
     std::copy(s->ids.begin(), s->ids.end(), links);
   }
 
+  const bool hubs_;  // links of hubs to each other
   const Codes& codes_;
   const std::span<const uint32_t> members_;
   const gyr_metric metric_;
-  const Slack slack_ = build_slack(metric_);
+  const Slack slack_ = hubs_ ? kHubSlack : build_slack(metric_);
   const uint32_t width_;
   const uint64_t seed_;
   Runtime* const runtime_;
@@ -146,7 +150,7 @@ void choose_pivots(const Codes& codes, std::span<const uint32_t> members, gyr_me
   const uint32_t longest = top_pivots_of(metric);
   greatest(members, longest, &out->top_pivots, length_by(codes));
   greatest(members, pivots_of(metric) - longest, &out->random_pivots,
-           [seed](uint32_t slot) { return mix64(seed + slot); });
+           [seed](uint32_t slot) { return weight_of(slot, seed); });
   reserve_pivots(out);
 }
 
@@ -161,9 +165,37 @@ uint64_t links_memory(uint64_t slots, uint32_t dim, uint32_t width, uint32_t thr
   return found + own + std::max(partitions, back) + slots * width * 4 + threads * kThread;
 }
 
+namespace {
+
+// Each level's hubs are linked as if there were no other nodes.
+Status link_hubs(const Codes& codes, std::span<const uint32_t> members, gyr_metric metric, uint32_t width,
+                 uint64_t seed, Runtime* runtime, gyr_task* task, Links* out) {
+  for (uint32_t level = 1; level <= hub_levels(members.size()); level++) {
+    Array<uint32_t> hubs(Aligned<uint32_t>{runtime->memory()});
+    std::copy_if(members.begin(), members.end(), std::back_inserter(hubs),
+                 [&](uint32_t slot) { return is_hub(slot, level, seed); });
+    if (hubs.size() < 2) return {};
+    Links far(runtime->memory());
+    GYR_TRY(Build(codes, hubs, metric, width, seed, runtime, task, true).run(&far));
+    Array<uint32_t> all(Aligned<uint32_t>{runtime->memory()});
+    for (uint32_t hub : hubs) {
+      uint32_t *links = out->of.data() + uint64_t(hub) * width, *first = far.of.data() + uint64_t(hub) * width;
+      all.assign(first, std::find(first, first + std::max(1u, width / 2), kNone));
+      for (uint32_t i = 0; i < width && links[i] != kNone && all.size() < width; i++)
+        if (std::find(all.begin(), all.end(), links[i]) == all.end()) all.push_back(links[i]);
+      std::copy(all.begin(), all.end(), links);
+      std::fill(links + all.size(), links + width, kNone);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
 Status build_links(const Codes& codes, std::span<const uint32_t> members, gyr_metric metric, uint32_t width,
                    uint64_t seed, Runtime* runtime, gyr_task* task, Links* out) {
-  return Build(codes, members, metric, width, seed, runtime, task).run(out);
+  GYR_TRY(Build(codes, members, metric, width, seed, runtime, task).run(out));
+  return link_hubs(codes, members, metric, width, seed, runtime, task, out);
 }
 
 }  // namespace gyr::index

@@ -4,6 +4,7 @@
 // other (docs/design/007-index.md).
 #pragma once
 
+#include "base/hash.h"
 #include "exec/task.h"
 #include "index/partitions.h"
 
@@ -13,6 +14,17 @@ namespace gyr::index {
 constexpr uint32_t kPivots = 64;  // at most
 constexpr uint32_t pivots_of(gyr_metric metric) { return metric == GYR_METRIC_IP ? kPivots : kPivots / 2; }
 constexpr uint32_t top_pivots_of(gyr_metric metric) { return metric == GYR_METRIC_IP ? kPivots * 3 / 4 : 0; }
+
+// One node of 32 is a hub, one of 1,024 one of the second level; the greatest are the random pivots. A hub's first
+// links lead to other hubs, of the second level before those of the first: so walks come from one group of vectors to
+// another that lies far from it, where links to near neighbours lead nowhere. Layers (Malkov and Yashunin 2018) in one
+// list.
+constexpr uint32_t hub_levels(uint64_t slots) { return slots < 2000 ? 0 : slots < 65536 ? 1 : 2; }
+inline uint64_t weight_of(uint32_t slot, uint64_t seed) { return mix64(seed + slot); }
+// Whether it is one of this level or a higher one; of level 0 all are.
+inline bool is_hub(uint32_t slot, uint32_t level, uint64_t seed) {
+  return weight_of(slot, seed) >= ~(level == 0 ? UINT64_MAX : UINT64_MAX >> (5 * level));
+}
 
 struct Links {
   explicit Links(std::pmr::memory_resource* m)

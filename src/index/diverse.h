@@ -45,7 +45,8 @@ struct LinkScratch {
 struct Slack {
   float distance, product;
 };
-constexpr Slack kInsertSlack{1.2f, 0}, kBuildSlack{1.3f, 0}, kProductSlack{1.5f, 0.3f};
+constexpr Slack kInsertSlack{1.2f, 0}, kBuildSlack{1.3f, 0}, kProductSlack{1.5f, 0.3f},
+    kHubSlack{1, 0};  // few near ones
 
 // Adds to out[0, *n) of the candidates, which are best first, until there are `limit`. Slots already in `out` are kept
 // but hide no others.

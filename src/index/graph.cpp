@@ -7,6 +7,12 @@
 
 namespace gyr::index {
 
+namespace {
+
+constexpr uint32_t kHubEffort = 4;  // how many of the best hubs of a level are expanded
+
+}  // namespace
+
 Graph::Graph(std::pmr::memory_resource* memory, const Store& store, uint32_t width, uint32_t effort, uint64_t seed)
     : width(width),
       effort(effort),
@@ -53,6 +59,7 @@ void Graph::start(bool l2, uint32_t most, uint32_t kept, Walk* w) const {
   w->pool.reset(kept, at_once());
   w->l2 = l2;
   w->effort = most;
+  w->level = hub_levels(store_.slots());
   w->next = 0;
   w->over = false;
   w->scored = 0;
@@ -80,18 +87,23 @@ void Graph::settle(const Allowed* allowed, Best* best, Walk* w) const {
   w->offer(n);
   while (w->next < w->pool.size() && w->pool.marked(w->next)) w->next++;
   if (w->next == w->pool.size()) return;
-  w->over = best && best->better_than(w->pool.score(w->next));
+  w->over = w->level == 0 && best && best->better_than(w->pool.score(w->next));
   prefetch_links(w->pool.slot(w->next));
 }
 
 bool Graph::expand(Walk* w) const {
-  if (w->next >= std::min(w->pool.size(), w->effort) || w->over) return false;
+  while (w->next >= std::min(w->pool.size(), w->level > 0 ? kHubEffort : w->effort) || w->over) {
+    if (w->level == 0) return false;
+    w->level--;
+    w->pool.unmark_all();
+    w->next = 0;
+  }
   const uint32_t node = w->pool.slot(w->next);
   w->pool.mark(w->next);
   const uint32_t* l = links.data() + uint64_t(node) * width;
   uint32_t n = 0;
   const uint32_t slots = store_.slots();  // a file's links may lead anywhere
-  for (; n < width && l[n] < slots; n++) w->at[n] = l[n];
+  for (; n < width && l[n] < slots && is_hub(l[n], w->level, seed); n++) w->at[n] = l[n];
   w->n_at = w->visited.add(w->at.data(), n);
   for (uint32_t i = 0; i < w->n_at; i++) store_.codes->prefetch(w->at[i]);
   if (w->next + 1 < w->pool.size()) prefetch_links(w->pool.slot(w->next + 1));
@@ -139,8 +151,14 @@ void Graph::edit_target(size_t first, size_t last, Worker* w, uint32_t* out) con
   for (size_t i = first; i < last; i++)
     if (std::find(w->links.ids.begin(), w->links.ids.end(), edits_[i].add) == w->links.ids.end())
       w->links.ids.push_back(edits_[i].add);
-  if (repair || w->links.ids.size() > width)
-    return choose_links(*store_.codes, store_.metric, slack(), node, width, &w->links, out);
+  if (repair || w->links.ids.size() > width) {
+    auto& ids = w->links.ids;
+    uint32_t far = 0;  // a hub's links to hubs stay: by distance alone none of them would
+    while (is_hub(node, 1, seed) && far < std::min<size_t>(ids.size(), width / 2) && is_hub(ids[far], 1, seed))
+      out[far] = ids[far], far++;
+    ids.erase(ids.begin(), ids.begin() + ptrdiff_t(far));
+    return choose_links(*store_.codes, store_.metric, slack(), node, width - far, &w->links, out + far);
+  }
   std::copy(w->links.ids.begin(), w->links.ids.end(), out);
   std::fill(out + w->links.ids.size(), out + width, kNone);
 }

@@ -56,6 +56,9 @@ class Ranked {
   uint32_t slot(size_t i) const { return slot_of(keys_[i]); }
   bool marked(size_t i) const { return keys_[i] & 1; }
   void mark(size_t i) { keys_[i] |= 1; }
+  void unmark_all() {
+    for (uint32_t i = 0; i < n_; i++) keys_[i] &= ~int64_t(1);
+  }
   // Bytes of one with these numbers.
   static uint64_t bytes_of(uint64_t most, uint64_t at_once) { return (kernels::ranked_places(most) + at_once) * 8; }
 

@@ -84,6 +84,7 @@ struct Walk {
   CodeQuery query;
   bool l2 = false;
   uint32_t effort = 0;  // how many of the best are expanded
+  uint32_t level = 0;   // only hubs of it or a higher one are looked at; 0: all
   Visited visited;
   Ranked pool;        // slots, marked once their links have been followed
   size_t next = 0;    // nothing before it is left to expand

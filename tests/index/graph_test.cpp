@@ -84,6 +84,40 @@ INSTANTIATE_TEST_SUITE_P(OfLists, RecallTest,
 
 // What graphs and lists have in common.
 class Approximate : public testing::TestWithParam<gyr_index_kind> {};
+// No link to a near neighbour leads out of such a group, and 32 or 64 pivots are in few of them.
+TEST_P(Approximate, GroupsFarFromEachOtherAreFound) {
+  constexpr uint64_t kN = 12000, kGroups = 80, kQueries = 100;
+  constexpr uint32_t kWide = 32;
+  const auto centres = gaussian(kGroups, kWide, 1);
+  const auto near_centres = [&](uint64_t n, uint64_t seed) {
+    Random random(seed);
+    auto all = gaussian(n, kWide, seed + 100);
+    for (uint64_t i = 0; i < n; i++) {
+      const float* centre = centres.data() + random.below(kGroups) * kWide;
+      for (uint32_t d = 0; d < kWide; d++) all[i * kWide + d] = centre[d] + 0.25f * all[i * kWide + d];
+    }
+    return all;
+  };
+  const auto data = near_centres(kN, 2), queries = near_centres(kQueries, 3);
+  const auto ids = numbers(kN);
+  for (gyr_metric metric : {GYR_METRIC_L2, GYR_METRIC_IP}) {
+    for (uint64_t at_once : {kN, uint64_t(1000)}) {
+      auto index = make_index(make_runtime(2), kWide, metric, GetParam());
+      for (uint64_t i = 0; i < kN; i += at_once)
+        ASSERT_TRUE(index->upsert(ids.data() + i, data.data() + i * kWide, at_once, nullptr).ok());
+      Index::Query q{queries.data(), kQueries, 10, 64};
+      const auto found = search(*index, q);
+      q.exact = true;
+      const auto truth = search(*index, q);
+      uint64_t hits = 0;
+      for (uint64_t i = 0; i < kQueries; i++)
+        for (uint64_t j = 0; j < 10; j++)
+          hits += uint64_t(std::count(&found.ids[i * 10], &found.ids[i * 10] + 10, truth.ids[i * 10 + j]));
+      EXPECT_GE(hits, kQueries * 10 * 95 / 100) << metric << ", " << at_once << " at once";
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Graph, Approximate, testing::Values(GYR_INDEX_GRAPH));
 INSTANTIATE_TEST_SUITE_P(Lists, Approximate, testing::Values(GYR_INDEX_IVF));
 
