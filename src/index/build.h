@@ -23,7 +23,7 @@ constexpr uint32_t hub_levels(uint64_t slots) { return slots < 2000 ? 0 : slots 
 inline uint64_t weight_of(uint32_t slot, uint64_t seed) { return mix64(seed + slot); }
 // Whether it is one of this level or a higher one; of level 0 all are.
 inline bool is_hub(uint32_t slot, uint32_t level, uint64_t seed) {
-  return weight_of(slot, seed) >= ~(level == 0 ? UINT64_MAX : UINT64_MAX >> (5 * level));
+  return level == 0 || weight_of(slot, seed) >= ~(UINT64_MAX >> (5 * level));
 }
 
 struct Links {
