@@ -72,7 +72,7 @@ fi
 # and damaged files: one thread, minutes), and every suite under Address- and UBSanitizer (less what counts figures or
 # allocations: slow, and nothing new).
 figures='cache/Eviction.HitRates|table/TableEstimate|index/(Graph|Lists)/Approximate.SearchWithScratchAllocatesNothing'
-figures+='|index/Live.CompactionIsTheSame'
+figures+='|index/Live.CompactionIsTheSame|index/(Graph|Lists)/Approximate.GroupsFar'
 TARGETS="test_exec test_store test_table test_cache test_workflow test_index test_model test_bundle test_stress" \
   suite tsan tsan -R '^((exec|store|table|cache|workflow/Graph|model|bundle|stress|index/((Graph|Lists)/Approximate|Filter|InPlaceFile))[./]|index/(Live|All/LiveKindTest)[.](Changes|Deletes)Beside)' \
   -E "^($figures|index/(Graph|Lists)/Approximate.RandomOperations|.*Damage|.*SurvivesSaving)"

@@ -145,13 +145,27 @@ def gowalla_64():
     return base, queries, other
 
 
+def groups_100k_32():
+    """3,000 groups, narrow and wide, far from each other: what variants and near copies of items look like."""
+    rng = np.random.default_rng(20250105)
+    d, groups = 32, 3000
+    centres = rng.standard_normal((groups, d), np.float32)
+    spread = np.exp(rng.uniform(np.log(0.01), np.log(0.3), (groups, 1))).astype(np.float32)
+
+    def items(n):
+        of = rng.integers(0, groups, n)
+        return centres[of] + spread[of] * rng.standard_normal((n, d), np.float32)
+
+    return items(100_000), items(1000), lambda half, _: items(len(half))
+
+
 def data_folder() -> pathlib.Path:
     return pathlib.Path(os.environ.get("GYR_DATA", ROOT.parent / "shared/data"))
 
 
 def names() -> list[str]:
     n = int(os.environ.get("GYR_BENCH_N", 1_000_000))
-    return ["fashion_mnist", "recs_1m_64" if n == 1_000_000 else f"recs_{n}_64", "gowalla_64"]
+    return ["fashion_mnist", "recs_1m_64" if n == 1_000_000 else f"recs_{n}_64", "gowalla_64", "groups_100k_32"]
 
 
 def missing(name: str) -> str | None:
@@ -165,14 +179,14 @@ def missing(name: str) -> str | None:
 def load(name: str) -> Data:
     folder = CACHE / f"{name}-{VERSION}"
     if not (folder / "other.npy").exists():
-        makers = {"fashion_mnist": fashion_mnist, "gowalla_64": gowalla_64}
+        makers = {f.__name__: f for f in (fashion_mnist, gowalla_64, groups_100k_32)}
         n = 1_000_000 if name == "recs_1m_64" else int(name.split("_")[1]) if name.startswith("recs_") else 0
         base, queries, other = makers[name]() if name in makers else recs(n)
         rng = np.random.default_rng(20250104)
         half = np.sort(rng.choice(len(base), len(base) // 2, replace=False))
         for part, values in (("base", base), ("queries", queries), ("half", half), ("other", other(half, rng))):
             kept(folder / f"{part}.npy", lambda: np.ascontiguousarray(values))
-    metric = "l2" if name == "fashion_mnist" else "ip"
+    metric = "l2" if name in ("fashion_mnist", "groups_100k_32") else "ip"
     base, queries, half, other = (np.load(folder / f"{part}.npy") for part in ("base", "queries", "half", "other"))
     truth = kept(folder / f"truth-{K}.npy", lambda: exact(base, queries, K, metric))
     return Data(name, metric, base, queries, truth, half, other)

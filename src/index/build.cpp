@@ -15,6 +15,8 @@ constexpr uint64_t kLongestShare = 8, kLeastLongest = 4096;
 // So few are linked at once by compaction only, and then as well as by insertion.
 constexpr uint64_t kFew = 2000;
 constexpr uint64_t kAtOnce = 128;  // nodes that a thread takes
+// A hub among so many of the nearest neighbours leads to a node.
+constexpr size_t kLonely = 24;
 
 // The members by `weight`, the greatest `most` of them first.
 template <class Weight>
@@ -52,7 +54,8 @@ class Build {
     for (uint32_t i = 0; i < runtime->concurrency(); i++) scratch_.emplace_back(runtime->memory());
   }
 
-  Status run(Links* out) {
+  // lonely: gets nodes that have no hub near them, one of each group of such; null = not wanted.
+  Status run(Links* out, Array<uint32_t>* lonely = nullptr) {
     choose_pivots(codes_, members_, metric_, seed_, out);
     Products products;
     Array<uint32_t> longest = longest_members();
@@ -76,6 +79,7 @@ class Build {
       choose_diverse(codes_, true, slack_, near_.of(position), width_, &s->rival, links, &n);
     });
     GYR_TRY(check(task_));
+    if (lonely) find_lonely(lonely);
     find_links_back();
     out->of.assign(own_.size(), kNone);
     spread([&](uint64_t position, LinkScratch* s) { unite(members_[position], s, out); });
@@ -83,6 +87,17 @@ class Build {
   }
 
  private:
+  void find_lonely(Array<uint32_t>* lonely) const {
+    for (uint64_t position = 0; position < members_.size(); position++) {
+      const uint32_t slot = members_[position];
+      if (is_hub(slot, 1, seed_)) continue;
+      const auto near = near_.of(position);
+      const uint64_t weight = weight_of(slot, seed_);
+      const auto outweighs = [&](const Candidate& c) { return weight_of(c.slot, seed_) > weight; };
+      if (std::none_of(near.begin(), near.begin() + ptrdiff_t(std::min(near.size(), kLonely)), outweighs))
+        lonely->push_back(slot);
+    }
+  }
   uint32_t* own(uint32_t slot) { return own_.data() + uint64_t(slot) * width_; }
 
   // body(position, scratch) of every member, near ones after each other: they look at the same codes.
@@ -167,20 +182,30 @@ uint64_t links_memory(uint64_t slots, uint32_t dim, uint32_t width, uint32_t thr
 
 namespace {
 
-// Each level's hubs are linked as if there were no other nodes.
-Status link_hubs(const Codes& codes, std::span<const uint32_t> members, gyr_metric metric, uint32_t width,
-                 uint64_t seed, Runtime* runtime, gyr_task* task, Links* out) {
-  for (uint32_t level = 1; level <= hub_levels(members.size()); level++) {
-    Array<uint32_t> hubs(Aligned<uint32_t>{runtime->memory()});
-    std::copy_if(members.begin(), members.end(), std::back_inserter(hubs),
-                 [&](uint32_t slot) { return is_hub(slot, level, seed); });
-    if (hubs.size() < 2) return {};
+// Each level's hubs are linked as if there were no other nodes; so are lonely ones with hubs, to which they then have
+// links, and hubs to some of them, behind those to hubs.
+Status link_hubs(const Codes& codes, std::span<const uint32_t> members, std::span<const uint32_t> lonely,
+                 gyr_metric metric, uint32_t width, uint64_t seed, Runtime* runtime, gyr_task* task, Links* out) {
+  const Aligned<uint32_t> memory(runtime->memory());
+  Array<uint32_t> some(memory), all(memory);
+  const auto is_lonely = [&](uint32_t slot) { return !is_hub(slot, 1, seed); };
+  const uint32_t levels = hub_levels(members.size());
+  for (uint32_t level = levels > 0 ? 0 : 1; level <= levels; level++) {  // 0: the lonely ones; what comes last is first
+    some.clear();
+    std::copy_if(members.begin(), members.end(), std::back_inserter(some),
+                 [&](uint32_t slot) { return is_hub(slot, std::max(level, 1u), seed); });
+    if (level == 0) some.insert(some.end(), lonely.begin(), lonely.end());
+    if (some.size() < 2) continue;
     Links far(runtime->memory());
-    GYR_TRY(Build(codes, hubs, metric, width, seed, runtime, task, true).run(&far));
-    Array<uint32_t> all(Aligned<uint32_t>{runtime->memory()});
-    for (uint32_t hub : hubs) {
-      uint32_t *links = out->of.data() + uint64_t(hub) * width, *first = far.of.data() + uint64_t(hub) * width;
-      all.assign(first, std::find(first, first + std::max(1u, width / 2), kNone));
+    GYR_TRY(Build(codes, some, metric, width, seed, runtime, task, true).run(&far));
+    for (uint32_t slot : some) {
+      uint32_t *links = out->of.data() + uint64_t(slot) * width, *first = far.of.data() + uint64_t(slot) * width;
+      all.assign(first, std::find(first, first + width, kNone));
+      if (level == 0 && !is_lonely(slot)) {
+        erase_if(all, [&](uint32_t to) { return !is_lonely(to); });
+        all.resize(std::min<size_t>(all.size(), width / 4));
+      }
+      all.resize(std::min<size_t>(all.size(), std::max(1u, width / 2)));
       for (uint32_t i = 0; i < width && links[i] != kNone && all.size() < width; i++)
         if (std::find(all.begin(), all.end(), links[i]) == all.end()) all.push_back(links[i]);
       std::copy(all.begin(), all.end(), links);
@@ -194,8 +219,9 @@ Status link_hubs(const Codes& codes, std::span<const uint32_t> members, gyr_metr
 
 Status build_links(const Codes& codes, std::span<const uint32_t> members, gyr_metric metric, uint32_t width,
                    uint64_t seed, Runtime* runtime, gyr_task* task, Links* out) {
-  GYR_TRY(Build(codes, members, metric, width, seed, runtime, task).run(out));
-  return link_hubs(codes, members, metric, width, seed, runtime, task, out);
+  Array<uint32_t> lonely(Aligned<uint32_t>{runtime->memory()});
+  GYR_TRY(Build(codes, members, metric, width, seed, runtime, task).run(out, &lonely));
+  return link_hubs(codes, members, lonely, metric, width, seed, runtime, task, out);
 }
 
 }  // namespace gyr::index

@@ -51,7 +51,7 @@ void VectorIndex::choose_ids(std::span<const int64_t> ids, const Query& q, Choic
 // Scores the codes of what the lanes may return: a block of codes is read once for all of them.
 Status VectorIndex::scan_codes_of(const Choice& choice, std::span<Lane*> lanes, SearchScratch* s,
                                   gyr_task* task) const {
-  const bool l2 = store_.metric == GYR_METRIC_L2;
+  const bool l2 = store_.codes_l2();
   const uint32_t most = uint32_t(knobs::capacity(kBlock, 64));
   for (Lane* lane : lanes) {
     lane->scores.resize(std::max<size_t>(lane->scores.size(), kBlock));

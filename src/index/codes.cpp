@@ -13,6 +13,10 @@ constexpr uint64_t kFirstLearning = 256, kLastLearning = 65536, kCentreSample = 
 constexpr uint32_t kMostAxes = 256;
 constexpr uint64_t kAxesSample = 2048, kAxesSampleValues = 1 << 22;
 constexpr float kCaptured = 0.93f;
+// And so much of what vectors differ in from their nearest, beyond what lies along as many axes of any kind: groups far
+// from each other lie along few axes, and their members may not.
+constexpr float kTold = 0.5f;
+constexpr uint64_t kToldSample = 128;
 // What notes of vectors of length 1e18 (Store::takes) stay below, and with them all scores below infinity.
 constexpr float kMostScale = 1e17f, kMostSquared = 1e37f;
 
@@ -20,6 +24,33 @@ constexpr float kMostScale = 1e17f, kMostSquared = 1e37f;
 float step_of(const float* x, uint32_t n, float most, const kernels::Ops& ops) {
   const float step = ops.max_abs(x, n) / most;
   return step > 1e-36f ? step : 0;
+}
+
+// How much of what vectors of a sample [n, dim] differ in from their nearest lies along the first 1, 2, .. axes.
+void share_told(const float* sample, uint64_t n, uint32_t dim, const Array<float>& axes, const kernels::Ops& ops,
+                Array<float>* told) {
+  const uint64_t most = axes.size() / dim;
+  told->assign(most, 0);
+  Array<float> lengths(n, 0, told->get_allocator()), difference(dim, 0, told->get_allocator());
+  for (uint64_t i = 0; i < n; i++) lengths[i] = ops.dot(sample + i * dim, sample + i * dim, dim);
+  float all = 0;
+  for (uint64_t p = 0; p < std::min(n, kToldSample); p++) {
+    const float* one = sample + p * dim;
+    uint64_t nearest = p;
+    float least = INFINITY;
+    for (uint64_t i = 0; i < n; i++) {
+      if (i == p) continue;
+      const float distance = lengths[i] - 2 * ops.dot(one, sample + i * dim, dim);
+      if (distance < least) least = distance, nearest = i;
+    }
+    for (uint32_t d = 0; d < dim; d++) difference[d] = one[d] - sample[nearest * dim + d];
+    all += ops.dot(difference.data(), difference.data(), dim);
+    for (uint64_t a = 0; a < most; a++) {
+      const float along = ops.dot(difference.data(), axes.data() + a * dim, dim);
+      (*told)[a] += along * along;
+    }
+  }
+  for (uint64_t a = 0; a < most; a++) (*told)[a] = (*told)[a] / all + (a > 0 ? (*told)[a - 1] : 0);
 }
 
 // The axes along which most of the vectors lies, or none when that takes more than half of the dimensions. A long
@@ -32,7 +63,7 @@ void learn_axes(const RowReader& rows, uint64_t n, uint32_t dim, const float* ce
   if (most == 0) return;
   const auto memory = axes->get_allocator();
   Array<float> sample(sampled * dim, 0, memory), scratch(padded_row(dim), 0, memory);
-  Array<float> lengths(sampled, 0, memory), captured(memory);
+  Array<float> lengths(sampled, 0, memory), captured(memory), told(memory);
   for (uint64_t i = 0; i < sampled; i++) {
     const float* row = rows(i * n / sampled, scratch.data());
     float* to = sample.data() + i * dim;
@@ -46,8 +77,13 @@ void learn_axes(const RowReader& rows, uint64_t n, uint32_t dim, const float* ce
     if (lengths[i] > longest)
       for (uint32_t d = 0; d < dim; d++) sample[i * dim + d] *= longest / lengths[i];
   find_axes(sample.data(), sampled, dim, most, 1, ops, axes, &captured);
+  share_told(sample.data(), sampled, dim, *axes, ops, &told);
+  const auto enough = [&](uint32_t n) {
+    const float chance = float(n) / float(dim);
+    return captured[n - 1] >= kCaptured && told[n - 1] >= chance + kTold * (1 - chance);
+  };
   uint32_t taken = 64;
-  while (taken <= most && captured[taken - 1] < kCaptured) taken += 64;
+  while (taken <= most && !enough(taken)) taken += 64;
   axes->resize(taken <= most ? uint64_t(taken) * dim : 0);
   axes->shrink_to_fit();
 }
@@ -100,10 +136,15 @@ const float* Codes::coded(const float* vector, CodeQuery* q) const {
 
 void Codes::write(uint32_t slot, const float* row, CodeQuery* scratch) {
   const float* values = coded(row, scratch);
-  scratch->note.scale = step_of(values, coded_, 127, *ops_);
-  ops_->encode_codes(values, coded_, scratch->note.scale > 0 ? 1 / scratch->note.scale : 0,
-                     codes_.data() + uint64_t(slot) * stride_);
-  notes_[slot] = scratch->note;
+  CodeNote& note = scratch->note;
+  note.scale = step_of(values, coded_, 127, *ops_);
+  int8_t* code = codes_.data() + uint64_t(slot) * stride_;
+  ops_->encode_codes(values, coded_, note.scale > 0 ? 1 / note.scale : 0, code);
+  int32_t product;
+  ops_->dot_bytes(code, code, 1, stride_, &product);
+  const float left_out = partial() ? std::max(0.0f, note.squared - ops_->dot(values, values, coded_)) : 0;
+  note.squared = float(product) * note.scale * note.scale + left_out;
+  notes_[slot] = note;
 }
 
 void Codes::learn(const RowReader& rows, uint64_t n) {

@@ -9,6 +9,7 @@
 // lengths stay those of whole vectors.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -24,7 +25,7 @@ constexpr uint32_t kNone = UINT32_MAX;  // no slot
 // What of a vector is not in its code.
 struct CodeNote {
   float scale = 0;    // what 1 stands for
-  float squared = 0;  // |x'|^2
+  float squared = 0;  // |x'|^2, where coded of the code: distances of what lies near are then of what they tell apart
   float along = 0;    // x m - m m / 2
 };
 
@@ -117,6 +118,13 @@ class Codes {
   }
   // out[i] = about query . row, or about minus their squared distance when `l2`. dots: [n], scratch.
   void score(const CodeQuery& query, bool l2, const uint32_t* at, size_t n, int32_t* dots, float* out) const;
+
+  // How far the score of a slot by its code is off: the standard deviation that rounding leaves in it, where whole
+  // vectors are coded. |q - c|^2 is off by 2 (q - x)(x - c), q c by q'(x - c).
+  float doubt(const CodeQuery& query, bool l2, float score, uint32_t slot) const {
+    const float squared = l2 ? 4 * std::max(-score, 0.0f) : query.note.squared;
+    return std::sqrt(squared / 12) * notes_[slot].scale;
+  }
 
   void gather(std::span<const uint32_t> slots, CodeBlock* block) const;
   // The mean of a block.

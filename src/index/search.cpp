@@ -14,6 +14,7 @@ namespace {
 constexpr uint64_t kScanPerCandidate = 48;
 // The same of codes, for walks under a filter, which are dearer. bench/compare.py index, the filter's cases.
 constexpr uint64_t kCodesPerCandidate = 80;
+constexpr float kInDoubt = 4;     // standard deviations by which two scores of codes may have changed places
 constexpr uint64_t kAtOnce = 16;  // queries under one hold of the gate
 
 // How many of the best by codes are scored by their vectors: more when codes leave a part of the vectors out, and then
@@ -107,7 +108,7 @@ Status VectorIndex::read_lists(const Query& q, uint64_t effort, Lane* lane, gyr_
 
 void VectorIndex::start(uint32_t k, uint64_t effort, uint64_t pool, Lane* lane) const {
   const uint64_t eligible = lane->choice->eligible;
-  const bool l2 = store_.metric == GYR_METRIC_L2;
+  const bool l2 = store_.codes_l2();
   lane->most = reranked(store_.codes->partial(), k, lane->restricted ? effort : pool);
   if (!lane->restricted)
     return graph_->start(l2, uint32_t(pool), uint32_t(lane->most * store_.slots() / eligible), &lane->walk);
@@ -124,7 +125,7 @@ void VectorIndex::sieve(const Codes& whole, Lane* lane) const {
   if (n <= few) return;
   lane->dots.resize(std::max(lane->dots.size(), n));
   whole.prepare(lane->query.data(), &lane->whole);
-  whole.score(lane->whole, store_.l2(), lane->reranked.data(), n, lane->dots.data(), lane->scores.data());
+  whole.score(lane->whole, store_.codes_l2(), lane->reranked.data(), n, lane->dots.data(), lane->scores.data());
   lane->sieved.resize(n);
   for (size_t i = 0; i < n; i++)  // a damaged file's may be NaN, which has no order
     lane->sieved[i] = {std::isnan(lane->scores[i]) ? -INFINITY : lane->scores[i], lane->reranked[i]};
@@ -136,20 +137,31 @@ void VectorIndex::sieve(const Codes& whole, Lane* lane) const {
   for (size_t i = 0; i < few; i++) lane->reranked[i] = lane->sieved[i].slot;
 }
 
+// The best of a walk that may be among the k best by their vectors. Codes of whole vectors tell how far they are off;
+// by others it is so many.
+void VectorIndex::take_in_doubt(const Ranked& found, Lane* lane) const {
+  const uint32_t k = lane->top.k();
+  const bool fixed = store_.codes->partial();
+  const size_t least = fixed ? lane->most : k + std::max(k / 8, 2u);
+  float bar = fixed ? INFINITY : -INFINITY;
+  for (uint32_t i = 0; i < found.size(); i++) {
+    const uint32_t slot = found.slot(i);
+    if (!store_.is_alive(slot)) continue;
+    const float score = found.score(i);
+    if (lane->reranked.size() >= least && score < bar) break;
+    lane->reranked.push_back(slot);
+    if (!fixed && lane->reranked.size() == k)
+      bar = score - kInDoubt * store_.codes->doubt(lane->walk.query, lane->walk.l2, score, slot);
+  }
+}
+
 // The best by codes, scored by their vectors.
 void VectorIndex::rerank(Lane* lane) const {
   lane->reranked.clear();
-  const Walk& walk = lane->walk;
   if (lane->plan == Plan::kScanCodes || lane->plan == Plan::kReadLists) {
     lane->found.each([&](const Hit& hit) { lane->reranked.push_back(uint32_t(hit.id)); });
-  } else if (lane->restricted) {
-    const Ranked& best = lane->best.all();
-    for (uint32_t i = 0; i < best.size() && i < lane->most; i++) lane->reranked.push_back(best.slot(i));
   } else {
-    for (uint32_t i = 0; i < walk.pool.size() && lane->reranked.size() < lane->most; i++) {
-      const uint32_t slot = walk.pool.slot(i);
-      if (store_.is_alive(slot)) lane->reranked.push_back(slot);
-    }
+    take_in_doubt(lane->restricted ? lane->best.all() : lane->walk.pool, lane);
   }
   lane->scores.resize(std::max<size_t>(lane->scores.size(), lane->reranked.size()));
   if (graph_ && store_.codes->partial() && store_.vectors.own_codes()) sieve(*store_.vectors.own_codes(), lane);

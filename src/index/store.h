@@ -67,6 +67,8 @@ class Store {
       each_bit(std::array{were[w] & ~alive_word(w)}, [&](uint32_t bit) { use(uint32_t(w * 64) + bit); });
   }
   bool l2() const { return metric == GYR_METRIC_L2; }
+  // Codes are scored by distance under cosine, too: vectors are of length 1, and of near ones that tells more.
+  bool codes_l2() const { return metric != GYR_METRIC_IP; }
   uint64_t id_bytes() const;  // ids, map and bitmaps
   static uint64_t id_bytes_of(uint64_t slots, uint32_t dim);
   // use(array, elements a slot) of rows and codes.

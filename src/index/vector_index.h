@@ -145,6 +145,7 @@ class VectorIndex final : public Index {
   bool walked_enough(const Lane& lane) const;
   bool goes_on(Lane* lane) const;
   void sieve(const Codes& whole, Lane* lane) const;
+  void take_in_doubt(const Ranked& found, Lane* lane) const;
   void rerank(Lane* lane) const;
   void finish(const Query& q, Lane* lane, SearchScratch* s, const Out& out) const;
   Status scan_codes(std::span<Lane*> lanes, SearchScratch* s, gyr_task* task) const;

@@ -90,8 +90,9 @@ inline std::string temp_path(const std::string& name) {
 struct Worker {
   int number;
   std::mt19937_64 random;
+  bool first_lap = false;  // rare ways are gone by everyone once, however few laps a slow machine makes
   uint64_t below(uint64_t n) { return random() % n; }
-  bool one_in(uint64_t n) { return below(n) == 0; }
+  bool one_in(uint64_t n) { return below(n) == 0 || first_lap; }
   std::string path(const char* name) const { return temp_path(std::to_string(number) + name); }
 };
 
@@ -120,11 +121,12 @@ class Hammer {
     for (int t = 0; t < threads; t++)
       all.emplace_back([&, t] {
         worker_number = t;
-        Worker worker{t, std::mt19937_64(seed * 1000 + uint64_t(t))};
+        Worker worker{t, std::mt19937_64(seed * 1000 + uint64_t(t)), true};
         waiting--;
         while (waiting > 0) std::this_thread::yield();  // all at once
         for (size_t i = 0; i < operations_.size() && Complaint::count == 0; i++)
           operations_[(i + size_t(t)) % operations_.size()](worker);
+        worker.first_lap = false;
         while (Complaint::count == 0 && std::chrono::steady_clock::now() < end)
           operations_[draw_[worker.below(draw_.size())]](worker);
       });
