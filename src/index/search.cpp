@@ -121,20 +121,22 @@ void VectorIndex::start(uint32_t k, uint64_t effort, uint64_t pool, Lane* lane) 
 
 // Codes of whole vectors tell much better than those along axes which ones are worth a look at the vectors.
 void VectorIndex::sieve(const Codes& whole, Lane* lane) const {
-  const size_t few = lane->top.k() + std::max(lane->top.k() / 4, 2u), n = lane->reranked.size();
-  if (n <= few) return;
+  const size_t k = lane->top.k(), n = lane->reranked.size();
+  if (n <= k) return;
   lane->dots.resize(std::max(lane->dots.size(), n));
   whole.prepare(lane->query.data(), &lane->whole);
   whole.score(lane->whole, store_.codes_l2(), lane->reranked.data(), n, lane->dots.data(), lane->scores.data());
   lane->sieved.resize(n);
   for (size_t i = 0; i < n; i++)  // a damaged file's may be NaN, which has no order
     lane->sieved[i] = {std::isnan(lane->scores[i]) ? -INFINITY : lane->scores[i], lane->reranked[i]};
-  std::nth_element(lane->sieved.begin(), lane->sieved.begin() + ptrdiff_t(few), lane->sieved.end(),
-                   [](const Candidate& a, const Candidate& b) {
-                     return a.score > b.score || (a.score == b.score && a.slot < b.slot);
-                   });
-  lane->reranked.resize(few);
-  for (size_t i = 0; i < few; i++) lane->reranked[i] = lane->sieved[i].slot;
+  const auto kth = lane->sieved.begin() + ptrdiff_t(k - 1);
+  std::nth_element(lane->sieved.begin(), kth, lane->sieved.end(), [](const Candidate& a, const Candidate& b) {
+    return a.score > b.score || (a.score == b.score && a.slot < b.slot);
+  });
+  const float bar = kth->score - kInDoubt * whole.doubt(lane->whole, store_.codes_l2(), kth->score, kth->slot);
+  lane->reranked.clear();
+  for (size_t i = 0; i < n; i++)
+    if (i < k || lane->sieved[i].score >= bar) lane->reranked.push_back(lane->sieved[i].slot);
 }
 
 // The best of a walk that may be among the k best by their vectors. Codes of whole vectors tell how far they are off;
