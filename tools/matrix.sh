@@ -60,7 +60,7 @@ run() {
 failures=() total_passed=0
 
 # The index's recall and memory figures, and what takes it seconds, hold whatever the configuration.
-index="index:-*Recall*:*EveryVector*:*SameInput*:*TheSameForAnyThreads*:*IsWhatWasEstimated*:*TakeAboutWhat*:*ABudget*"
+index="index:-*Recall*:*EveryVector*:*SameInput*:*TheSameForAnyThreads*:*IsWhatWasEstimated*:*TakeAboutWhat*:*ABudget*:*GroupsFar*"
 index+=":All/Stored.ManyAtOnce*:All/Stored.Scores*:All/FilterTest*:All/LiveTest*:Live.Endless*:Inflow.OtherWriters*:*Damaged*"
 numeric="kernels $index model pipeline bundle cache"
 parallel="exec $index model workflow bundle capi"
