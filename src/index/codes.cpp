@@ -1,5 +1,6 @@
 #include "index/codes.h"
 
+#include <bit>
 #include <cmath>
 
 #include "index/axes.h"
@@ -8,7 +9,7 @@ namespace gyr::index {
 namespace {
 
 // Centres are taken of so many vectors, of 16 times as many, and so on; one of kLastLearning is a good one.
-constexpr uint64_t kFirstLearning = 256, kLastLearning = 65536, kCentreSample = 4096;
+constexpr uint64_t kFirstLearning = 256, kLastLearning = 65536, kCentreSample = 4096, kScaleSample = 64;
 // Axes: of so many vectors; so much of their squared lengths must lie along them.
 constexpr uint32_t kMostAxes = 256;
 constexpr uint64_t kAxesSample = 2048, kAxesSampleValues = 1 << 22;
@@ -18,12 +19,21 @@ constexpr float kCaptured = 0.93f;
 constexpr float kTold = 0.5f;
 constexpr uint64_t kToldSample = 128;
 // What notes of vectors of length 1e18 (Store::takes) stay below, and with them all scores below infinity.
+// A centre that holds no more than this share of the squared lengths is none, for products.
+constexpr float kSmallCentre = 0.1f;
+constexpr uint32_t kStepBits = 19;  // of a float, that scales do without
 constexpr float kMostScale = 1e17f, kMostSquared = 1e37f;
 
 // What x is divided by so that its largest value becomes `most`. Values so small that this would overflow are zeros.
 float step_of(const float* x, uint32_t n, float most, const kernels::Ops& ops) {
   const float step = ops.max_abs(x, n) / most;
   return step > 1e-36f ? step : 0;
+}
+
+// Values of codes only become less by that.
+float rounded_up(float scale) {
+  constexpr uint32_t rest = (1u << kStepBits) - 1;
+  return std::bit_cast<float>((std::bit_cast<uint32_t>(scale) + rest) & ~rest);
 }
 
 // How much of what vectors of a sample [n, dim] differ in from their nearest lies along the first 1, 2, .. axes.
@@ -90,13 +100,16 @@ void learn_axes(const RowReader& rows, uint64_t n, uint32_t dim, const float* ce
 
 }  // namespace
 
-Codes::Codes(std::pmr::memory_resource* memory, uint32_t dim, const kernels::Ops* ops, bool whole)
+Codes::Codes(std::pmr::memory_resource* memory, uint32_t dim, const kernels::Ops* ops, bool whole, bool products)
     : dim_(dim),
       coded_(dim),
       stride_(uint32_t(kernels::code_stride(dim))),
       ops_(ops),
       codes_(Aligned<int8_t>(memory)),
       notes_(Aligned<CodeNote>(memory)),
+      steps_(Aligned<uint8_t>(memory)),
+      products_(products),
+      bare_(products),
       centre_(dim, 0, Aligned<float>(memory)),
       axes_(Aligned<float>(memory)),
       axis_codes_(Aligned<int8_t>(memory)),
@@ -110,11 +123,43 @@ Codes::Codes(std::pmr::memory_resource* memory, uint32_t dim, const kernels::Ops
 void Codes::reserve(uint64_t slots) {
   codes_.reserve(slots * stride_);
   notes_.reserve(slots);
+  if (bare_) steps_.reserve(slots);
 }
 
 void Codes::resize(uint64_t slots) {
   codes_.resize(slots * stride_);
   notes_.resize(slots);
+  if (bare_) steps_.resize(slots, kOther);
+}
+
+// So that steps tell what is up to a factor of some 200 less, or 300 more, than the median.
+void Codes::choose_steps(std::span<float> scales) {
+  if (scales.empty()) return;
+  const auto median = scales.begin() + ptrdiff_t(scales.size() / 2);
+  std::nth_element(scales.begin(), median, scales.end());
+  const uint32_t middle = std::bit_cast<uint32_t>(*median) >> kStepBits;
+  first_step_ = middle > kOther / 2 ? middle - kOther / 2 : 0;
+}
+
+uint8_t Codes::step_of_scale(float scale) const {
+  const auto bits = std::bit_cast<uint32_t>(scale);
+  const uint32_t step = (bits >> kStepBits) - first_step_;
+  return bits % (1u << kStepBits) == 0 && step < kOther ? uint8_t(step) : kOther;
+}
+
+inline float Codes::scale_of(uint32_t slot) const {
+  const uint32_t step = steps_[slot];
+  return step == kOther ? notes_[slot].scale : std::bit_cast<float>((first_step_ + step) << kStepBits);
+}
+
+void Codes::find_steps() {
+  if (!bare_) return;
+  const auto memory = centre_.get_allocator();
+  Array<float> scales(std::min<uint64_t>(notes_.size(), 64), 0, memory);
+  for (uint64_t i = 0; i < scales.size(); i++) scales[i] = notes_[i * notes_.size() / scales.size()].scale;
+  choose_steps(scales);
+  steps_.resize(notes_.size());
+  for (uint64_t i = 0; i < notes_.size(); i++) steps_[i] = step_of_scale(notes_[i].scale);
 }
 
 const float* Codes::coded(const float* vector, CodeQuery* q) const {
@@ -138,6 +183,7 @@ void Codes::write(uint32_t slot, const float* row, CodeQuery* scratch) {
   const float* values = coded(row, scratch);
   CodeNote& note = scratch->note;
   note.scale = step_of(values, coded_, 127, *ops_);
+  if (bare_) note.scale = rounded_up(note.scale);
   int8_t* code = codes_.data() + uint64_t(slot) * stride_;
   ops_->encode_codes(values, coded_, note.scale > 0 ? 1 / note.scale : 0, code);
   int32_t product;
@@ -145,9 +191,11 @@ void Codes::write(uint32_t slot, const float* row, CodeQuery* scratch) {
   const float left_out = partial() ? std::max(0.0f, note.squared - ops_->dot(values, values, coded_)) : 0;
   note.squared = float(product) * note.scale * note.scale + left_out;
   notes_[slot] = note;
+  if (bare_) steps_[slot] = step_of_scale(note.scale);
 }
 
 void Codes::learn(const RowReader& rows, uint64_t n) {
+  if (products_) steps_.reserve(notes_.capacity());  // nothing has changed yet if there is no memory
   const uint64_t sampled = std::min(n, kCentreSample);
   const auto memory = centre_.get_allocator();
   Array<float> scratch(padded_row(dim_), 0, memory), sample(memory);
@@ -165,6 +213,18 @@ void Codes::learn(const RowReader& rows, uint64_t n) {
       centre_[first + d] = *middle;
     }
   }
+  if (products_) {
+    Array<float> scales(std::min<uint64_t>(n, kScaleSample), 0, memory);
+    float about = 0;
+    for (uint64_t i = 0; i < scales.size(); i++) {
+      const float* row = rows(i * n / scales.size(), scratch.data());
+      about += ops_->dot(row, row, dim_) / float(scales.size());
+      scales[i] = rounded_up(step_of(row, dim_, 127, *ops_));
+    }
+    choose_steps(scales);
+    if (ops_->dot(centre_.data(), centre_.data(), dim_) <= kSmallCentre * about)
+      std::fill(centre_.begin(), centre_.end(), 0.0f);
+  }
   if (!stays_whole()) learn_axes(rows, n, dim_, centre_.data(), *ops_, &axes_);
   uint64_t next = kFirstLearning;
   while (next <= n) next *= 16;
@@ -175,6 +235,8 @@ void Codes::set(std::span<const float> centre, std::span<const float> axes, uint
   if (centre.data() != centre_.data()) centre_.assign(centre.begin(), centre.end());
   if (axes.data() != axes_.data()) axes_.assign(axes.begin(), axes.end());
   half_squared_ = ops_->dot(centre_.data(), centre_.data(), dim_) / 2;
+  bare_ = products_ && std::all_of(centre_.begin(), centre_.end(), [](float x) { return x == 0; });
+  steps_.assign(bare_ ? notes_.size() : 0, kOther);
   next_learning_ = next > kLastLearning ? UINT64_MAX : next;
   coded_ = partial() ? uint32_t(axes_.size() / dim_) : dim_;
   stride_ = uint32_t(kernels::code_stride(coded_));
@@ -207,6 +269,7 @@ void Codes::settle(uint32_t slot, CodeQuery* scratch) {
 void Codes::copy(uint32_t slot, const Codes& from) {
   std::copy_n(from.code(slot), stride_, codes_.data() + uint64_t(slot) * stride_);
   notes_[slot] = from.notes_[slot];
+  if (bare_) steps_[slot] = step_of_scale(notes_[slot].scale);
 }
 
 uint64_t Codes::learning_memory(uint64_t slots, uint32_t dim, bool whole) {
@@ -250,7 +313,7 @@ void Codes::gather(std::span<const uint32_t> slots, CodeBlock* block) const {
   block->notes.resize(slots.size());
   constexpr size_t kAhead = 8;
   for (size_t i = 0; i < slots.size(); i++) {
-    if (i + kAhead < slots.size()) prefetch(slots[i + kAhead]);
+    if (i + kAhead < slots.size()) prefetch(slots[i + kAhead], true);
     std::copy_n(codes_.data() + uint64_t(slots[i]) * stride_, stride_, block->codes.data() + i * stride_);
     block->notes[i] = notes_[slots[i]];
   }
@@ -267,6 +330,10 @@ float score_of(const CodeNote& q, const CodeNote& x, int32_t product, bool l2) {
 
 void Codes::score(const CodeQuery& query, bool l2, const uint32_t* at, size_t n, int32_t* dots, float* out) const {
   ops_->dot_codes_at(query.values.data(), codes_.data(), at, n, coded_, stride_, dots);
+  if (bare_ && !l2) {
+    for (size_t i = 0; i < n; i++) out[i] = float(dots[i]) * (query.note.scale * scale_of(at[i]));
+    return;
+  }
   for (size_t i = 0; i < n; i++) out[i] = score_of(query.note, notes_[at[i]], dots[i], l2);
 }
 

@@ -66,20 +66,28 @@ using RowReader = std::function<const float*(uint64_t i, float* scratch)>;
 
 class Codes {
  public:
-  // whole: of all dimensions, however many they are.
-  Codes(std::pmr::memory_resource* memory, uint32_t dim, const kernels::Ops* ops, bool whole = false);
+  // whole: of all dimensions, however many they are. products: walks score by products, not by distance.
+  Codes(std::pmr::memory_resource* memory, uint32_t dim, const kernels::Ops* ops, bool whole = false,
+        bool products = false);
   // Whether codes of such vectors are never along axes only.
   static bool always_whole(uint32_t dim) { return dim < kLongVector; }
   bool stays_whole() const { return whole_ || always_whole(dim_); }
 
   void reserve(uint64_t slots);
   void resize(uint64_t slots);
-  // use(array, elements a slot).
+  // use(array, elements a slot), of what files hold, and of all.
   template <class Use>
-  void each_array(const Use& use) {
+  void each_kept_array(const Use& use) {
     use(&codes_, stride_);
     use(&notes_, 1);
   }
+  template <class Use>
+  void each_array(const Use& use) {
+    each_kept_array(use);
+    if (bare_) use(&steps_, 1);
+  }
+  // After the arrays came from a file.
+  void find_steps();
   void write(uint32_t slot, const float* row) { write(slot, row, &writer_); }
   void write(uint32_t slot, const float* row, CodeQuery* scratch);
 
@@ -111,10 +119,13 @@ class Codes {
   // The same from a slot's own code.
   void prepare(uint32_t slot, CodeQuery* query) const;
   // Always inlined: see kernels::ask_for_row.
-  [[gnu::always_inline]] void prefetch(uint32_t slot) const {
+  [[gnu::always_inline]] void prefetch(uint32_t slot, bool l2) const {
     const char* code = reinterpret_cast<const char*>(codes_.data()) + uint64_t(slot) * stride_;
     for (uint32_t b = 0; b < stride_; b += 64) __builtin_prefetch(code + b);
-    __builtin_prefetch(&notes_[slot]);
+    if (bare_ && !l2)
+      __builtin_prefetch(&steps_[slot]);
+    else
+      __builtin_prefetch(&notes_[slot]);
   }
   // out[i] = about query . row, or about minus their squared distance when `l2`. dots: [n], scratch.
   void score(const CodeQuery& query, bool l2, const uint32_t* at, size_t n, int32_t* dots, float* out) const;
@@ -132,19 +143,24 @@ class Codes {
   // The same as of slots, of a block's first n.
   void score(const CodeQuery& query, bool l2, const CodeBlock& block, size_t n, int32_t* dots, float* out) const;
 
-  uint64_t bytes_each() const { return stride_ + sizeof(CodeNote); }
+  // What a walk by products, or by distance, reads of one.
+  uint64_t bytes_each(bool l2) const { return stride_ + (bare_ && !l2 ? 1 : sizeof(CodeNote)); }
   uint64_t bytes() const {
-    return codes_.capacity() + notes_.capacity() * sizeof(CodeNote) + (centre_.capacity() + axes_.capacity()) * 4 +
-           axis_codes_.capacity() + axis_scales_.capacity() * 4;
+    return codes_.capacity() + steps_.capacity() + notes_.capacity() * sizeof(CodeNote) +
+           (centre_.capacity() + axes_.capacity()) * 4 + axis_codes_.capacity() + axis_scales_.capacity() * 4;
   }
   // Of whole codes.
-  static uint64_t bytes_of(uint64_t slots, uint32_t dim) {
-    return slots * (kernels::code_stride(dim) + sizeof(CodeNote)) + uint64_t(dim) * 4;
+  static uint64_t bytes_of(uint64_t slots, uint32_t dim, bool products = false) {
+    return slots * (kernels::code_stride(dim) + sizeof(CodeNote) + products) + uint64_t(dim) * 4;
   }
   static uint64_t learning_memory(uint64_t slots, uint32_t dim, bool whole);  // at most
 
  private:
   static constexpr uint32_t kLongVector = 256;  // has axes
+  static constexpr uint8_t kOther = 255;        // a step that is told by the note
+  void choose_steps(std::span<float> scales);
+  uint8_t step_of_scale(float scale) const;
+  inline float scale_of(uint32_t slot) const;
   // What is coded of a vector: its difference from the centre, or that along the axes. Sets the note's other parts.
   const float* coded(const float* vector, CodeQuery* scratch) const;
   void code(const float* coded, CodeQuery* query) const;
@@ -152,6 +168,12 @@ class Codes {
   const kernels::Ops* ops_;
   Array<int8_t> codes_;  // [slots, stride]
   Array<CodeNote> notes_;
+  // Where the centre is nothing, a product needs nothing but the scale: one byte, of which many stay in the caches, and
+  // a candidate is one line of memory instead of two. Scales are rounded up to 4 bits then, and told as the number of
+  // such floats from the first one.
+  Array<uint8_t> steps_;  // [slots] when bare_
+  uint32_t first_step_ = 0;
+  bool products_, bare_;
   Array<float> centre_, axes_;
   // The axes as they are used: 8 bits are as good as those of the codes, and quicker to multiply with.
   Array<int8_t> axis_codes_;  // [coded_, code_stride(dim_)]

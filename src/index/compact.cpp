@@ -107,7 +107,7 @@ Status VectorIndex::renew_graph(gyr_task* task) {
   set_phase(task, "compact", members.size());
   GYR_TRY(check(task));
   Links links(memory);
-  Codes codes(memory, store_.dim, store_.ops);
+  Codes codes = store_.empty_codes(memory);
   if (changed && !members.empty()) {
     codes = code_copies(members, slots, capacity);
     links.of.reserve(capacity * graph_->width);
@@ -133,7 +133,7 @@ Codes VectorIndex::code_copies(std::span<const uint32_t> members, uint64_t slots
       if (row != copy) std::copy_n(row, store_.dim, copy);
       return copy;
     });
-  Codes codes(runtime_->memory(), store_.dim, store_.ops);
+  Codes codes = store_.empty_codes(runtime_->memory());
   Gate::Reader reader(gate_);
   codes.set(store_.codes->centre(), {}, store_.codes->next_learning());
   codes.reserve(slots);

@@ -24,7 +24,8 @@ IndexMemory memory_of(const gyr_index_options& o, uint64_t slots) {
     return {Vectors::bytes_of(slots, o.dim, o.stored, false), lists.codes, lists.rest,
             Store::id_bytes_of(slots, o.dim)};
   }
-  return {Vectors::bytes_of(slots, o.dim, o.stored, graph), graph ? Codes::bytes_of(slots, o.dim) : 0,
+  const bool products = o.metric == GYR_METRIC_IP;
+  return {Vectors::bytes_of(slots, o.dim, o.stored, graph), graph ? Codes::bytes_of(slots, o.dim, products) : 0,
           graph ? Graph::bytes_of(slots, o.degree * 2) : 0, Store::id_bytes_of(slots, o.dim)};
 }
 
@@ -45,7 +46,7 @@ uint64_t working_memory(const gyr_index_options& o, uint64_t slots, uint32_t thr
     const uint64_t links = Graph::working_memory(slots, o.dim, o.degree * 2, o.build_effort, group, threads);
     return std::max(sorted_ids, staged + learning + links);
   }
-  return std::max(sorted_ids, slots * 16 + Codes::bytes_of(slots, o.dim) + learning +
+  return std::max(sorted_ids, slots * 16 + Codes::bytes_of(slots, o.dim, o.metric == GYR_METRIC_IP) + learning +
                                   links_memory(slots, o.dim, o.degree * 2, threads));
 }
 

@@ -124,12 +124,12 @@ Status VectorIndex::save(ContainerWriter* file, std::string_view name) const {
   map.reserve(ids.size(), nullptr);
   (void)map.fill(ids, alive);
   uint64_t size = out.bytes().size() + ids.size() * 8 + alive.size() * 8 + map.bytes();
-  store_.each_array([&](const auto* array, uint64_t) { size += array->size() * sizeof(*array->data()) + kAlign; });
+  store_.each_kept_array([&](const auto* array, uint64_t) { size += array->size() * sizeof(*array->data()) + kAlign; });
   out.bytes().reserve(size + (graph_ ? graph_->links.size() * 4 : 0) + 16 * kAlign);
   out.put_array(ids, kAlign);
   out.put_array(alive, kAlign);
   out.put_array(map.words(), kAlign);
-  store_.each_array([&](const auto* array, uint64_t) { out.put_array(*array, kAlign); });
+  store_.each_kept_array([&](const auto* array, uint64_t) { out.put_array(*array, kAlign); });
   if (graph_) out.put_array(graph_->links, kAlign);
   return file->add(name, "IDX2", std::move(out.bytes()));
 }
@@ -174,10 +174,11 @@ Status VectorIndex::read(ByteReader* in, std::shared_ptr<const Container> file, 
   Array<uint32_t> words{Aligned<uint32_t>(runtime_->memory())};
   GYR_TRY(take(&words, [&](uint64_t size) { return size >= n && size <= 4 * n + 64; }));
   Status taken;
-  store_.each_array([&](auto* array, uint64_t each) {
+  store_.each_kept_array([&](auto* array, uint64_t each) {
     if (taken.ok()) taken = take(array, [&](uint64_t size) { return size == n * each; });
   });
   GYR_TRY(std::move(taken));
+  if (store_.codes) store_.codes->find_steps();
   if (graph_) GYR_TRY(take(&graph_->links, [&](uint64_t size) { return size == n * graph_->width; }));
   GYR_TRY(in->finish());
   file_ = std::move(file);

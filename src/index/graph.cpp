@@ -105,7 +105,7 @@ bool Graph::expand(Walk* w) const {
   const uint32_t slots = store_.slots();  // a file's links may lead anywhere
   for (; n < width && l[n] < slots && is_hub(l[n], w->level, seed); n++) w->at[n] = l[n];
   w->n_at = w->visited.add(w->at.data(), n);
-  for (uint32_t i = 0; i < w->n_at; i++) store_.codes->prefetch(w->at[i]);
+  for (uint32_t i = 0; i < w->n_at; i++) store_.codes->prefetch(w->at[i], w->l2);
   if (w->next + 1 < w->pool.size()) prefetch_links(w->pool.slot(w->next + 1));
   return true;
 }

@@ -16,7 +16,7 @@ Codes VectorIndex::code_anew(std::span<const uint32_t> members, uint64_t slots, 
                              const RowReader& given) const {
   const bool keep = store_.vectors.share_codes();
   const Codes& old = *store_.codes;
-  Codes codes(runtime_->memory(), store_.dim, store_.ops);
+  Codes codes = store_.empty_codes(runtime_->memory());
   const auto row_of = [&](uint32_t slot, float* scratch) {
     const float* row = given(slot, scratch);
     return row ? row : store_.read(slot, scratch);

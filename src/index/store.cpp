@@ -6,21 +6,13 @@
 #include "base/math.h"
 
 namespace gyr::index {
-namespace {
-
-std::optional<Codes> make_codes(std::pmr::memory_resource* memory, uint32_t dim, const kernels::Ops* ops, bool wanted) {
-  if (!wanted) return std::nullopt;
-  return std::optional<Codes>(std::in_place, memory, dim, ops);
-}
-
-}  // namespace
 
 Store::Store(std::pmr::memory_resource* memory, uint32_t dim, gyr_metric metric, gyr_stored stored, bool with_codes)
     : dim(dim),
       metric(metric),
       stored(stored),
       ops(&kernels::best()),
-      codes(make_codes(memory, dim, ops, with_codes)),
+      codes(with_codes ? std::optional(empty_codes(memory)) : std::nullopt),
       vectors(memory, dim, stored, codes ? &*codes : nullptr, ops),
       stride(vectors.stride),
       ids(Aligned<int64_t>(memory)),

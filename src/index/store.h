@@ -67,19 +67,27 @@ class Store {
       each_bit(std::array{were[w] & ~alive_word(w)}, [&](uint32_t bit) { use(uint32_t(w * 64) + bit); });
   }
   bool l2() const { return metric == GYR_METRIC_L2; }
+  Codes empty_codes(std::pmr::memory_resource* memory) const {
+    return Codes(memory, dim, ops, false, metric == GYR_METRIC_IP);
+  }
   // Codes are scored by distance under cosine, too: vectors are of length 1, and of near ones that tells more.
   bool codes_l2() const { return metric != GYR_METRIC_IP; }
   uint64_t id_bytes() const;  // ids, map and bitmaps
   static uint64_t id_bytes_of(uint64_t slots, uint32_t dim);
-  // use(array, elements a slot) of rows and codes.
+  // use(array, elements a slot) of rows and codes, of what files hold, and of all.
+  template <class Use>
+  void each_kept_array(const Use& use) {
+    vectors.each_array(use);
+    if (codes) codes->each_kept_array(use);
+  }
+  template <class Use>
+  void each_kept_array(const Use& use) const {
+    const_cast<Store*>(this)->each_kept_array([&](const auto* array, uint64_t each) { use(array, each); });
+  }
   template <class Use>
   void each_array(const Use& use) {
     vectors.each_array(use);
     if (codes) codes->each_array(use);
-  }
-  template <class Use>
-  void each_array(const Use& use) const {
-    const_cast<Store*>(this)->each_array([&](const auto* array, uint64_t each) { use(array, each); });
   }
   // use(array) of bits by slot.
   template <class Use>

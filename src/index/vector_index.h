@@ -153,7 +153,9 @@ class VectorIndex final : public Index {
   void tell(const Query& q, SearchScratch* s) const;
   // What a search for k takes that names no effort.
   uint64_t default_effort(uint32_t k) const;
-  uint64_t code_bytes() const { return graph_ ? store_.codes->bytes_each() : lists_ ? lists_->bytes_each() : 0; }
+  uint64_t code_bytes() const {
+    return graph_ ? store_.codes->bytes_each(store_.codes_l2()) : lists_ ? lists_->bytes_each() : 0;
+  }
   Status search_many(const Query& q, gyr_task* task, const Out& out) const;
   std::unique_ptr<SearchScratch> borrow() const;
   void give_back(std::unique_ptr<SearchScratch> s) const;

@@ -38,7 +38,7 @@ class Vectors {
   void each_array(const Use& use) {
     if (!coded()) use(&rows_, row_bytes());
     if (stored_ == GYR_STORED_INT16) use(&rests_, code_stride_);
-    if (own_) own_->each_array(use);
+    if (own_) own_->each_kept_array(use);
   }
   // row: padded with zeros to `stride`.
   void write(uint32_t slot, const float* row);

@@ -1,6 +1,8 @@
 // Codes: what they say of scores, and that odd data does not spoil what is found by them.
 #include "index/codes.h"
 
+#include <numeric>
+
 #include "tests/index/fixture.h"
 
 namespace gyr::test {
@@ -51,6 +53,46 @@ TEST(Codes, ScoresAreNearThoseOfTheVectors) {
             ASSERT_NEAR(got[i], want, most) << "dim " << dim << ", offset " << offset << ", l2 " << l2;
           }
         }
+      }
+    }
+  }
+}
+
+// Products need nothing but a scale, told in one byte: also of vectors whose scales no byte tells.
+TEST(Codes, ProductsOfVectorsOfAllLengths) {
+  constexpr uint64_t kN = 600;
+  constexpr uint32_t kDim = 24;
+  const auto& ops = kernels::best();
+  auto* memory = std::pmr::get_default_resource();
+  for (int decades : {0, 3, 12}) {
+    auto rows = gaussian(kN, kDim, 1);
+    const auto queries = gaussian(10, kDim, 2);
+    for (uint64_t i = 0; i < kN; i++)
+      for (uint32_t d = 0; d < kDim; d++)
+        rows[i * kDim + d] *= float(std::pow(10.0, decades ? int(i % uint64_t(2 * decades + 1)) - decades : 0));
+    Codes codes(memory, kDim, &ops, false, true), others(memory, kDim, &ops, false, true);
+    codes.learn([&](uint64_t i, float*) { return &rows[i * kDim]; }, kN);
+    EXPECT_EQ(codes.bytes_each(false), kernels::code_stride(kDim) + 1);
+    for (Codes* c : {&codes, &others}) c->resize(kN);  // others: with no centre learned, from a file as it were
+    for (uint32_t i = 0; i < kN; i++) codes.write(i, &rows[i * kDim]), others.copy(i, codes);
+    std::vector<uint32_t> at(kN);
+    std::iota(at.begin(), at.end(), 0);
+    std::vector<int32_t> dots(kN);
+    std::vector<float> got(kN), same(kN);
+    CodeQuery query(memory);
+    for (uint32_t q = 0; q < 10; q++) {
+      codes.prepare(&queries[q * kDim], &query);
+      codes.score(query, false, at.data(), kN, dots.data(), got.data());
+      others.score(query, false, at.data(), kN, dots.data(), same.data());
+      EXPECT_EQ(got, same);
+      others.find_steps();
+      others.score(query, false, at.data(), kN, dots.data(), same.data());
+      EXPECT_EQ(got, same);
+      for (uint64_t i = 0; i < kN; i++) {
+        const float *x = &rows[i * kDim], *y = &queries[q * kDim];
+        ASSERT_NEAR(got[i], score(GYR_METRIC_IP, y, x, kDim),
+                    0.02 * std::sqrt(ops.dot(x, x, kDim) * ops.dot(y, y, kDim)))
+            << i << ", decades " << decades;
       }
     }
   }

@@ -399,7 +399,7 @@ typedef struct gyr_index_info {
   uint64_t bytes_ids;     /**< of `bytes`: ids and what finds them */
   uint32_t tuned_k;      /**< gyr_index_tune: the k it was for; 0 = not tuned */
   uint32_t tuned_effort; /**< the effort it found; 0 = not tuned */
-  uint64_t code_bytes;   /**< of one quantised vector; 0 = there are none */
+  uint64_t code_bytes;   /**< that searches read of one quantised vector; 0 = there are none */
   uint64_t codes_touched;   /**< quantised vectors that searches have looked at since the index was created or opened */
   uint64_t vectors_touched; /**< vectors that they scored exactly after that */
 } gyr_index_info;
