@@ -15,8 +15,8 @@ constexpr uint64_t kLongestShare = 8, kLeastLongest = 4096;
 // So few are linked at once by compaction only, and then as well as by insertion.
 constexpr uint64_t kFew = 2000;
 constexpr uint64_t kAtOnce = 128;  // nodes that a thread takes
-// A hub among so many of the nearest neighbours leads to a node.
-constexpr size_t kLonely = 24;
+// A hub among so many near ones leads to a node.
+constexpr uint32_t kLonely = 24;
 
 // The members by `weight`, the greatest `most` of them first.
 template <class Weight>
@@ -29,6 +29,13 @@ void greatest(std::span<const uint32_t> members, uint64_t most, Array<uint32_t>*
   });
   out->resize(most);
   out->shrink_to_fit();
+}
+
+PartitionOptions options_of(gyr_metric metric, uint64_t members) {
+  if (members < kFew) return {.rounds = 6, .part = 512, .kept = 24, .most = 128};
+  if (metric == GYR_METRIC_IP) return {};
+  // Distance alone has to find all links: more of them, each round's fewer, so that not all are nearest ones.
+  return {.rounds = 6, .part = 512, .kept = 6, .most = 48};
 }
 
 auto length_by(const Codes& codes) {
@@ -64,10 +71,7 @@ class Build {
       uint32_t n = 0;
       choose_diverse(codes_, false, slack_, best, width_ / 2, &scratch_[worker].rival, own(members_[position]), &n);
     };
-    PartitionOptions options;
-    // Distance alone has to find all links: more of them, each round's fewer, so that not all are nearest ones.
-    if (metric_ != GYR_METRIC_IP) options = {.rounds = 6, .part = 512, .kept = 6, .most = 48};
-    if (members_.size() < kFew) options = {.rounds = 6, .part = 512, .kept = 24, .most = 128};
+    PartitionOptions options = options_of(metric_, members_.size());
     if (hubs_) options = {.rounds = 6, .part = 512, .kept = 64, .most = 256};  // beyond their own group
     options.seed = seed_;
     find_neighbours(
@@ -87,15 +91,29 @@ class Build {
   }
 
  private:
+  // Two steps are looked at, until there are kLonely nodes: in a group that is no larger than a part all rounds find
+  // the same few nearest ones.
   void find_lonely(Array<uint32_t>* lonely) const {
+    Array<uint32_t> position_of(codes_.slots(), 0, Aligned<uint32_t>(runtime_->memory()));
+    for (uint64_t position = 0; position < members_.size(); position++)
+      position_of[members_[position]] = uint32_t(position);
     for (uint64_t position = 0; position < members_.size(); position++) {
       const uint32_t slot = members_[position];
-      if (is_hub(slot, 1, seed_)) continue;
-      const auto near = near_.of(position);
       const uint64_t weight = weight_of(slot, seed_);
-      const auto outweighs = [&](const Candidate& c) { return weight_of(c.slot, seed_) > weight; };
-      if (std::none_of(near.begin(), near.begin() + ptrdiff_t(std::min(near.size(), kLonely)), outweighs))
-        lonely->push_back(slot);
+      if (is_hub(slot, 1, seed_)) continue;
+      uint32_t seen[kLonely] = {slot}, n = 1;
+      bool outweighed = false;
+      const auto look_at = [&](std::span<const Candidate> near) {
+        for (const Candidate& c : near) {
+          if (n == kLonely || outweighed) return;
+          if (std::find(seen, seen + n, c.slot) != seen + n) continue;
+          outweighed = weight_of(c.slot, seed_) > weight;
+          seen[n++] = c.slot;
+        }
+      };
+      look_at(near_.of(position));
+      for (uint32_t i = 1, first = n; i < first && !outweighed; i++) look_at(near_.of(position_of[seen[i]]));
+      if (!outweighed) lonely->push_back(slot);
     }
   }
   uint32_t* own(uint32_t slot) { return own_.data() + uint64_t(slot) * width_; }
@@ -169,13 +187,13 @@ void choose_pivots(const Codes& codes, std::span<const uint32_t> members, gyr_me
   reserve_pivots(out);
 }
 
-uint64_t links_memory(uint64_t slots, uint32_t dim, uint32_t width, uint32_t threads) {
+uint64_t links_memory(uint64_t slots, uint32_t dim, gyr_metric metric, uint32_t width, uint32_t threads) {
   constexpr uint64_t kThread = 1 << 17;
   const uint64_t code = kernels::code_stride(dim) + sizeof(CodeNote) + 4;
   const uint64_t longest = std::min(slots, std::max(kLeastLongest, slots / kLongestShare));
   const uint64_t partitions =
       slots * 9 + longest * code + threads * std::min<uint64_t>(slots, 8192 + 1024) * (code + 8);
-  const uint64_t found = slots * (PartitionOptions().most * sizeof(Candidate) + 4);
+  const uint64_t found = slots * (options_of(metric, slots).most * sizeof(Candidate) + 4);
   const uint64_t own = slots * (width * 4 + 8), back = slots * width * 4;
   return found + own + std::max(partitions, back) + slots * width * 4 + threads * kThread;
 }
@@ -189,8 +207,8 @@ Status link_hubs(const Codes& codes, std::span<const uint32_t> members, std::spa
   const Aligned<uint32_t> memory(runtime->memory());
   Array<uint32_t> some(memory), all(memory);
   const auto is_lonely = [&](uint32_t slot) { return !is_hub(slot, 1, seed); };
-  const uint32_t levels = hub_levels(members.size());
-  for (uint32_t level = levels > 0 ? 0 : 1; level <= levels; level++) {  // 0: the lonely ones; what comes last is first
+  for (uint32_t level = 0; level <= hub_levels(members.size());
+       level++) {  // 0: the lonely ones; what comes last is first
     some.clear();
     std::copy_if(members.begin(), members.end(), std::back_inserter(some),
                  [&](uint32_t slot) { return is_hub(slot, std::max(level, 1u), seed); });
@@ -220,7 +238,9 @@ Status link_hubs(const Codes& codes, std::span<const uint32_t> members, std::spa
 Status build_links(const Codes& codes, std::span<const uint32_t> members, gyr_metric metric, uint32_t width,
                    uint64_t seed, Runtime* runtime, gyr_task* task, Links* out) {
   Array<uint32_t> lonely(Aligned<uint32_t>{runtime->memory()});
-  GYR_TRY(Build(codes, members, metric, width, seed, runtime, task).run(out, &lonely));
+  const bool hubs = hub_levels(members.size()) > 0;
+  GYR_TRY(Build(codes, members, metric, width, seed, runtime, task).run(out, hubs ? &lonely : nullptr));
+  if (!hubs) return {};
   return link_hubs(codes, members, lonely, metric, width, seed, runtime, task, out);
 }
 

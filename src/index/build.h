@@ -47,6 +47,6 @@ Status build_links(const Codes& codes, std::span<const uint32_t> members, gyr_me
                    uint64_t seed, Runtime* runtime, gyr_task* task, Links* out);
 
 // What that takes at most, with the links themselves.
-uint64_t links_memory(uint64_t slots, uint32_t dim, uint32_t width, uint32_t threads);
+uint64_t links_memory(uint64_t slots, uint32_t dim, gyr_metric metric, uint32_t width, uint32_t threads);
 
 }  // namespace gyr::index

@@ -17,12 +17,12 @@ constexpr float kCaptured = 0.93f;
 // And so much of what vectors differ in from their nearest, beyond what lies along as many axes of any kind: groups far
 // from each other lie along few axes, and their members may not.
 constexpr float kTold = 0.5f;
-constexpr uint64_t kToldSample = 128;
+constexpr uint64_t kToldProbes = 128, kToldSample = 8192;
 // What notes of vectors of length 1e18 (Store::takes) stay below, and with them all scores below infinity.
+constexpr float kMostScale = 1e17f, kMostSquared = 1e37f;
 // A centre that holds no more than this share of the squared lengths is none, for products.
 constexpr float kSmallCentre = 0.1f;
 constexpr uint32_t kStepBits = 19;  // of a float, that scales do without
-constexpr float kMostScale = 1e17f, kMostSquared = 1e37f;
 
 // What x is divided by so that its largest value becomes `most`. Values so small that this would overflow are zeros.
 float step_of(const float* x, uint32_t n, float most, const kernels::Ops& ops) {
@@ -36,31 +36,48 @@ float rounded_up(float scale) {
   return std::bit_cast<float>((std::bit_cast<uint32_t>(scale) + rest) & ~rest);
 }
 
-// How much of what vectors of a sample [n, dim] differ in from their nearest lies along the first 1, 2, .. axes.
-void share_told(const float* sample, uint64_t n, uint32_t dim, const Array<float>& axes, const kernels::Ops& ops,
-                Array<float>* told) {
-  const uint64_t most = axes.size() / dim;
-  told->assign(most, 0);
-  Array<float> lengths(n, 0, told->get_allocator()), difference(dim, 0, told->get_allocator());
-  for (uint64_t i = 0; i < n; i++) lengths[i] = ops.dot(sample + i * dim, sample + i * dim, dim);
-  float all = 0;
-  for (uint64_t p = 0; p < std::min(n, kToldSample); p++) {
-    const float* one = sample + p * dim;
-    uint64_t nearest = p;
-    float least = INFINITY;
-    for (uint64_t i = 0; i < n; i++) {
-      if (i == p) continue;
-      const float distance = lengths[i] - 2 * ops.dot(one, sample + i * dim, dim);
-      if (distance < least) least = distance, nearest = i;
-    }
-    for (uint32_t d = 0; d < dim; d++) difference[d] = one[d] - sample[nearest * dim + d];
-    all += ops.dot(difference.data(), difference.data(), dim);
-    for (uint64_t a = 0; a < most; a++) {
-      const float along = ops.dot(difference.data(), axes.data() + a * dim, dim);
-      (*told)[a] += along * along;
+// How much of what some of n vectors differ in from their nearest among more of them lies along the first 1, 2, ..
+// axes.
+void share_told(const RowReader& rows, uint64_t n, uint32_t dim, const float* centre, const Array<float>& axes,
+                const kernels::Ops& ops, Array<float>* told) {
+  const auto memory = told->get_allocator();
+  const uint64_t probes = std::min(n, kToldProbes), others = std::min(n, kToldSample), most = axes.size() / dim;
+  Array<float> probe(probes * dim, 0, memory), row(dim, 0, memory), scratch(padded_row(dim), 0, memory);
+  Array<float> least(probes, INFINITY, memory);
+  Array<uint64_t> nearest(probes, 0, memory);
+  const auto read = [&](uint64_t i, float* to) {
+    const float* x = rows(i, scratch.data());
+    for (uint32_t d = 0; d < dim; d++) to[d] = x[d] - centre[d];
+  };
+  for (uint64_t p = 0; p < probes; p++) read(p * n / probes, probe.data() + p * dim);
+  for (uint64_t o = 0; o < others; o++) {
+    const uint64_t i = o * n / others;
+    read(i, row.data());
+    const float length = ops.dot(row.data(), row.data(), dim);
+    for (uint64_t p = 0; p < probes; p++) {
+      const float distance = length - 2 * ops.dot(row.data(), probe.data() + p * dim, dim);
+      if (distance < least[p] && i != p * n / probes) least[p] = distance, nearest[p] = i;
     }
   }
-  for (uint64_t a = 0; a < most; a++) (*told)[a] = (*told)[a] / all + (a > 0 ? (*told)[a - 1] : 0);
+  told->assign(most, 0);
+  double all = 0;
+  for (uint64_t p = 0; p < probes; p++) {
+    read(nearest[p], row.data());
+    for (uint32_t d = 0; d < dim; d++) row[d] = probe[p * dim + d] - row[d];
+    const float squared = ops.dot(row.data(), row.data(), dim);
+    if (squared <= 0 || !std::isfinite(squared)) continue;  // one like it, which nothing has to tell
+    all += 1;
+    for (uint64_t a = 0; a < most; a++) {
+      const float along = ops.dot(row.data(), axes.data() + a * dim, dim);
+      (*told)[a] += along * along / squared;
+    }
+  }
+  for (uint64_t a = 0; a < most; a++) {
+    if (all > 0)
+      (*told)[a] = float((*told)[a] / all) + (a > 0 ? (*told)[a - 1] : 0);
+    else
+      (*told)[a] = 1;
+  }
 }
 
 // The axes along which most of the vectors lies, or none when that takes more than half of the dimensions. A long
@@ -87,7 +104,7 @@ void learn_axes(const RowReader& rows, uint64_t n, uint32_t dim, const float* ce
     if (lengths[i] > longest)
       for (uint32_t d = 0; d < dim; d++) sample[i * dim + d] *= longest / lengths[i];
   find_axes(sample.data(), sampled, dim, most, 1, ops, axes, &captured);
-  share_told(sample.data(), sampled, dim, *axes, ops, &told);
+  share_told(rows, n, dim, centre, *axes, ops, &told);
   const auto enough = [&](uint32_t n) {
     const float chance = float(n) / float(dim);
     return captured[n - 1] >= kCaptured && told[n - 1] >= chance + kTold * (1 - chance);
@@ -154,10 +171,13 @@ inline float Codes::scale_of(uint32_t slot) const {
 
 void Codes::find_steps() {
   if (!bare_) return;
-  const auto memory = centre_.get_allocator();
-  Array<float> scales(std::min<uint64_t>(notes_.size(), 64), 0, memory);
-  for (uint64_t i = 0; i < scales.size(); i++) scales[i] = notes_[i * notes_.size() / scales.size()].scale;
-  choose_steps(scales);
+  float scales[kScaleSample];
+  const uint64_t n = notes_.size(), some = std::min(n, kScaleSample);
+  for (uint64_t i = 0; i < some; i++) {
+    const float scale = notes_[i * n / some].scale;
+    scales[i] = scale >= 0 && scale <= kMostScale ? scale : 0;  // a damaged file's may be NaN, which has no order
+  }
+  choose_steps({scales, some});
   steps_.resize(notes_.size());
   for (uint64_t i = 0; i < notes_.size(); i++) steps_[i] = step_of_scale(notes_[i].scale);
 }
@@ -213,16 +233,17 @@ void Codes::learn(const RowReader& rows, uint64_t n) {
       centre_[first + d] = *middle;
     }
   }
-  if (products_) {
-    Array<float> scales(std::min<uint64_t>(n, kScaleSample), 0, memory);
-    float about = 0;
-    for (uint64_t i = 0; i < scales.size(); i++) {
-      const float* row = rows(i * n / scales.size(), scratch.data());
-      about += ops_->dot(row, row, dim_) / float(scales.size());
-      scales[i] = rounded_up(step_of(row, dim_, 127, *ops_));
+  if (products_ && n > 0) {
+    float lengths[kScaleSample], scales[kScaleSample];
+    const uint64_t some = std::min(n, kScaleSample);
+    for (uint64_t i = 0; i < some; i++) {
+      const float* row = rows(i * n / some, scratch.data());
+      lengths[i] = ops_->dot(row, row, dim_);
+      scales[i] = step_of(row, dim_, 127, *ops_);
     }
-    choose_steps(scales);
-    if (ops_->dot(centre_.data(), centre_.data(), dim_) <= kSmallCentre * about)
+    choose_steps({scales, some});
+    std::nth_element(lengths, lengths + some / 2, lengths + some);
+    if (ops_->dot(centre_.data(), centre_.data(), dim_) <= kSmallCentre * lengths[some / 2])
       std::fill(centre_.begin(), centre_.end(), 0.0f);
   }
   if (!stays_whole()) learn_axes(rows, n, dim_, centre_.data(), *ops_, &axes_);
@@ -236,7 +257,10 @@ void Codes::set(std::span<const float> centre, std::span<const float> axes, uint
   if (axes.data() != axes_.data()) axes_.assign(axes.begin(), axes.end());
   half_squared_ = ops_->dot(centre_.data(), centre_.data(), dim_) / 2;
   bare_ = products_ && std::all_of(centre_.begin(), centre_.end(), [](float x) { return x == 0; });
-  steps_.assign(bare_ ? notes_.size() : 0, kOther);
+  if (bare_)
+    steps_.assign(notes_.size(), kOther);
+  else
+    steps_ = Array<uint8_t>(steps_.get_allocator());
   next_learning_ = next > kLastLearning ? UINT64_MAX : next;
   coded_ = partial() ? uint32_t(axes_.size() / dim_) : dim_;
   stride_ = uint32_t(kernels::code_stride(coded_));
@@ -249,6 +273,11 @@ void Codes::set(std::span<const float> centre, std::span<const float> axes, uint
     axis_scales_[i] = step_of(axis, dim_, 127, *ops_);
     ops_->encode_codes(axis, dim_, axis_scales_[i] > 0 ? 1 / axis_scales_[i] : 0, axis_codes_.data() + i * stride);
   }
+}
+
+void Codes::set_like(const Codes& other) {
+  set(other.centre(), other.axes(), other.next_learning());
+  first_step_ = other.first_step_;
 }
 
 bool Codes::plausible() const {
@@ -276,7 +305,7 @@ uint64_t Codes::learning_memory(uint64_t slots, uint32_t dim, bool whole) {
   const uint64_t centre = (std::min(slots, kCentreSample) * std::min(dim, 64u) + padded_row(dim)) * 4;
   if (whole || always_whole(dim)) return centre;
   const uint64_t sampled = std::min({slots, kAxesSample, kAxesSampleValues / dim});
-  return std::max(centre, (sampled * dim + uint64_t(dim) * 4 + sampled * 4) * 4);
+  return std::max(centre, (sampled * dim + uint64_t(dim) * (8 + kToldProbes) + sampled * 4) * 4);
 }
 
 void Codes::prepare(const float* vector, CodeQuery* q) const { code(coded(vector, q), q); }

@@ -100,6 +100,7 @@ class Codes {
   std::span<const float> axes() const { return axes_; }  // [axes, dim], or none: whole vectors are coded
   uint64_t next_learning() const { return next_learning_; }
   void set(std::span<const float> centre, std::span<const float> axes, uint64_t next_learning);
+  void set_like(const Codes& other);  // with its centre and axes
 
   // Whole codes that are all that is kept of their vectors: centre and axes stay. settle() makes a note speak of what
   // the code stands for, not of what it was made from; copy() takes another's.

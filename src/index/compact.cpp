@@ -113,7 +113,7 @@ Status VectorIndex::renew_graph(gyr_task* task) {
     links.of.reserve(capacity * graph_->width);
     GYR_TRY(build_links(codes, members, store_.metric, graph_->width, graph_->seed, runtime_.get(), task, &links));
   } else if (changed) {  // all are deleted: what comes now has the centre that there was
-    codes.set(store_.codes->centre(), store_.codes->axes(), store_.codes->next_learning());
+    codes.set_like(*store_.codes);
     reserve_pivots(&links);
   }
   std::lock_guard writer(writer_);
@@ -135,7 +135,7 @@ Codes VectorIndex::code_copies(std::span<const uint32_t> members, uint64_t slots
     });
   Codes codes = store_.empty_codes(runtime_->memory());
   Gate::Reader reader(gate_);
-  codes.set(store_.codes->centre(), {}, store_.codes->next_learning());
+  codes.set_like(*store_.codes);
   codes.reserve(slots);
   codes.resize(slots);
   for (uint64_t i = 0; i < members.size(); i++) {

@@ -47,7 +47,7 @@ uint64_t working_memory(const gyr_index_options& o, uint64_t slots, uint32_t thr
     return std::max(sorted_ids, staged + learning + links);
   }
   return std::max(sorted_ids, slots * 16 + Codes::bytes_of(slots, o.dim, o.metric == GYR_METRIC_IP) + learning +
-                                  links_memory(slots, o.dim, o.degree * 2, threads));
+                                  links_memory(slots, o.dim, o.metric, o.degree * 2, threads));
 }
 
 Status no_room(const Runtime& runtime, const gyr_index_options& options, uint64_t slots, uint64_t fresh) {

@@ -232,6 +232,7 @@ Status VectorIndex::read_idx1(ByteReader* in, std::span<const uint8_t> section, 
       return corrupt("a vector is not finite, too long, or not normalised");
     store_.write_coded_row(uint32_t(slot), row.data());
   }
+  if (store_.codes) store_.codes->find_steps();
   store_.adopt_bits();
   GYR_TRY(make_map(&store_.map));
   if (!graph_) return {};

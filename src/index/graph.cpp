@@ -153,9 +153,8 @@ void Graph::edit_target(size_t first, size_t last, Worker* w, uint32_t* out) con
       w->links.ids.push_back(edits_[i].add);
   if (repair || w->links.ids.size() > width) {
     auto& ids = w->links.ids;
-    uint32_t far = 0;  // a hub's links to hubs stay: by distance alone none of them would
-    while (is_hub(node, 1, seed) && far < std::min<size_t>(ids.size(), width / 2) && is_hub(ids[far], 1, seed))
-      out[far] = ids[far], far++;
+    uint32_t far = 0;  // first links that lead to hubs stay (build.h): by distance alone none of them would
+    while (far < std::min<size_t>(ids.size(), width / 2) && is_hub(ids[far], 1, seed)) out[far] = ids[far], far++;
     ids.erase(ids.begin(), ids.begin() + ptrdiff_t(far));
     return choose_links(*store_.codes, store_.metric, slack(), node, width - far, &w->links, out + far);
   }

@@ -22,7 +22,7 @@ Codes VectorIndex::code_anew(std::span<const uint32_t> members, uint64_t slots, 
     return row ? row : store_.read(slot, scratch);
   };
   if (keep)
-    codes.set(old.centre(), old.axes(), old.next_learning());
+    codes.set_like(old);
   else
     codes.learn([&](uint64_t i, float* scratch) { return row_of(members[i], scratch); }, members.size());
   codes.reserve(capacity);

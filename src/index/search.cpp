@@ -14,11 +14,10 @@ namespace {
 constexpr uint64_t kScanPerCandidate = 48;
 // The same of codes, for walks under a filter, which are dearer. bench/compare.py index, the filter's cases.
 constexpr uint64_t kCodesPerCandidate = 80;
-constexpr float kInDoubt = 4;     // standard deviations by which two scores of codes may have changed places
 constexpr uint64_t kAtOnce = 16;  // queries under one hold of the gate
 
-// How many of the best by codes are scored by their vectors: more when codes leave a part of the vectors out, and then
-// the more the better the answer is to be.
+// How many of the best by codes are scored by their vectors, and of those by whole codes a pool keeps at least: more
+// when codes leave a part of the vectors out, and then the more the better the answer is to be.
 uint64_t reranked(bool partial, uint32_t k, uint64_t effort) {
   return k + (partial ? std::max<uint64_t>(k, 10 + effort / 2) : std::max(k / 2, 10u));
 }
@@ -27,6 +26,9 @@ uint64_t reranked(bool partial, uint32_t k, uint64_t effort) {
 uint64_t reranked_of_scan(bool partial, uint32_t k, uint64_t effort) {
   return std::max({reranked(partial, k, effort), k + std::max<uint64_t>(k, 30), effort});
 }
+
+// By so many standard deviations two scores of codes may have changed places; of codes that are the vectors none have.
+float doubted(gyr_stored stored) { return stored == GYR_STORED_INT8 ? 0 : 4; }
 
 }  // namespace
 
@@ -133,7 +135,8 @@ void VectorIndex::sieve(const Codes& whole, Lane* lane) const {
   std::nth_element(lane->sieved.begin(), kth, lane->sieved.end(), [](const Candidate& a, const Candidate& b) {
     return a.score > b.score || (a.score == b.score && a.slot < b.slot);
   });
-  const float bar = kth->score - kInDoubt * whole.doubt(lane->whole, store_.codes_l2(), kth->score, kth->slot);
+  const float bar =
+      kth->score - doubted(store_.stored) * whole.doubt(lane->whole, store_.codes_l2(), kth->score, kth->slot);
   lane->reranked.clear();
   for (size_t i = 0; i < n; i++)
     if (i < k || lane->sieved[i].score >= bar) lane->reranked.push_back(lane->sieved[i].slot);
@@ -153,7 +156,7 @@ void VectorIndex::take_in_doubt(const Ranked& found, Lane* lane) const {
     if (lane->reranked.size() >= least && score < bar) break;
     lane->reranked.push_back(slot);
     if (!fixed && lane->reranked.size() == k)
-      bar = score - kInDoubt * store_.codes->doubt(lane->walk.query, lane->walk.l2, score, slot);
+      bar = score - doubted(store_.stored) * store_.codes->doubt(lane->walk.query, lane->walk.l2, score, slot);
   }
 }
 
@@ -163,7 +166,12 @@ void VectorIndex::rerank(Lane* lane) const {
   if (lane->plan == Plan::kScanCodes || lane->plan == Plan::kReadLists) {
     lane->found.each([&](const Hit& hit) { lane->reranked.push_back(uint32_t(hit.id)); });
   } else {
-    take_in_doubt(lane->restricted ? lane->best.all() : lane->walk.pool, lane);
+    const Ranked& found = lane->restricted ? lane->best.all() : lane->walk.pool;
+    lane->reranked.reserve(found.most());  // not what this query takes: the next one like it may take more
+    lane->scores.reserve(found.most());
+    lane->dots.reserve(found.most());
+    lane->sieved.reserve(found.most());
+    take_in_doubt(found, lane);
   }
   lane->scores.resize(std::max<size_t>(lane->scores.size(), lane->reranked.size()));
   if (graph_ && store_.codes->partial() && store_.vectors.own_codes()) sieve(*store_.vectors.own_codes(), lane);

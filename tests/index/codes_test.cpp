@@ -98,6 +98,47 @@ TEST(Codes, ProductsOfVectorsOfAllLengths) {
   }
 }
 
+// What all vectors have in common stays the centre, also when one of those that are looked at is very long.
+TEST(Codes, ACentreIsNotSmallBesideAnOutlier) {
+  constexpr uint32_t kDim = 16;
+  for (bool outlier : {false, true}) {
+    auto rows = moved(gaussian(512, kDim, 1), 300);
+    if (outlier) rows[0] = 1e7f;
+    Codes codes(std::pmr::get_default_resource(), kDim, &kernels::best(), false, true);
+    codes.learn([&](uint64_t i, float*) { return &rows[i * kDim]; }, 512);
+    EXPECT_NEAR(codes.centre()[3], 300, 1);
+    EXPECT_EQ(codes.bytes_each(false), kernels::code_stride(kDim) + sizeof(index::CodeNote));
+  }
+}
+
+// Notes of a damaged file may hold anything: scores are then wrong, and that is all.
+TEST(Codes, WalksOverDamagedNotesEnd) {
+  constexpr uint64_t kN = 6000;
+  const auto data = gaussian(kN, 8, 1), queries = gaussian(20, 8, 2);
+  const float odd[] = {NAN, INFINITY, -INFINITY, -1, 1e38f, 0, 1e-42f};
+  auto runtime = make_runtime(1);
+  for (gyr_metric metric : {GYR_METRIC_IP, GYR_METRIC_L2})
+    for (gyr_stored stored : {GYR_STORED_FP32, GYR_STORED_INT16}) {
+      auto index = make(runtime, options_of(8, metric, GYR_INDEX_GRAPH, stored));
+      ASSERT_TRUE(index->upsert(numbers(kN).data(), data.data(), kN, nullptr).ok());
+      auto bytes = *(*Container::parse(saved(*index)))->read("index", "IDX2");
+      const uint64_t links = info_of(*index).bytes_links / (kN * 4) * kN * 4, notes = kN * sizeof(index::CodeNote);
+      Random random(1);
+      for (int i = 0; i < 5000; i++)
+        std::memcpy(&bytes[(bytes.size() - links - 256 - random.below(notes - 512)) / 4 * 4], &odd[random.below(7)], 4);
+      ContainerWriter w;
+      ASSERT_TRUE(w.add("index", "IDX2", bytes).ok());
+      auto loaded = Index::load(runtime, **Container::parse(*w.serialize()), "index");
+      ASSERT_TRUE(loaded.ok()) << loaded.status().message();
+      for (uint32_t effort : {1u, 8u, 64u}) {
+        const auto found = search(**loaded, {queries.data(), 20, 10, effort});
+        for (uint64_t i = 0; i < 200; i++)
+          EXPECT_TRUE(found.ids[i] >= -1 && found.ids[i] < int64_t(kN)) << found.ids[i];
+      }
+      EXPECT_EQ(use_damaged(loaded->get()).code(), GYR_E_CORRUPT);  // a change looks all of it through
+    }
+}
+
 TEST(Codes, ExtremeVectorsHaveFiniteScores) {
   const std::vector<std::vector<float>> rows = {{0, 0, 0},           {1e18f, 0, 0},   {-1e18f, 1, 0},
                                                 {1e-38f, 1e-40f, 0}, {1, -1, 1e-30f}, {5e17f, -5e17f, 5e17f}};

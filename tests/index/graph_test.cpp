@@ -212,7 +212,7 @@ TEST_P(Approximate, EveryVectorFindsItself) {
 // Flips bytes inside the section under a right checksum: loading may succeed or say CORRUPT, never crash.
 TEST_P(Approximate, DamagedSectionsAreRefusedOrHarmless) {
   auto runtime = make_runtime(1);
-  for (gyr_metric metric : {GYR_METRIC_L2, GYR_METRIC_COSINE}) {
+  for (gyr_metric metric : {GYR_METRIC_L2, GYR_METRIC_COSINE, GYR_METRIC_IP}) {
     auto index = make_index(runtime, 4, metric, GetParam());
     auto data = gaussian(100, 4, 1);
     auto ids = numbers(100);

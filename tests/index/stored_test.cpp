@@ -250,7 +250,8 @@ TEST(StoredInput, DamagedSectionsAreRefusedOrHarmless) {
   auto data = gaussian(80, 4, 1);
   auto ids = numbers(80);
   for (gyr_stored stored : {GYR_STORED_FP16, GYR_STORED_INT16, GYR_STORED_INT8}) {
-    auto index = make(runtime, options_of(4, GYR_METRIC_COSINE, GYR_INDEX_GRAPH, stored));
+    const gyr_metric metric = stored == GYR_STORED_INT8 ? GYR_METRIC_IP : GYR_METRIC_COSINE;
+    auto index = make(runtime, options_of(4, metric, GYR_INDEX_GRAPH, stored));
     ASSERT_TRUE(index->upsert(ids.data(), data.data(), 80, nullptr).ok());
     EXPECT_GT(damage(*index, runtime, 1000).at_once, 100);
   }
@@ -265,7 +266,7 @@ TEST(IndexMemory, IsWhatWasEstimated) {
         for (bool reserve : {false, true}) {
           if (kSanitized && reserve != (stored % 2 == 0)) continue;  // slow there
           auto runtime = make_runtime(2);
-          auto o = options_of(dim, GYR_METRIC_L2, kind, stored);
+          auto o = options_of(dim, dim == 20 ? GYR_METRIC_IP : GYR_METRIC_L2, kind, stored);
           o.degree = 8;
           o.build_effort = 40;
           if (reserve) o.reserve = n;

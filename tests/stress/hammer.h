@@ -90,9 +90,9 @@ inline std::string temp_path(const std::string& name) {
 struct Worker {
   int number;
   std::mt19937_64 random;
-  bool first_lap = false;  // rare ways are gone by everyone once, however few laps a slow machine makes
+  bool first_lap = false;  // several go rare ways at first, however few laps a slow machine makes, and some do not
   uint64_t below(uint64_t n) { return random() % n; }
-  bool one_in(uint64_t n) { return below(n) == 0 || first_lap; }
+  bool one_in(uint64_t n) { return below(n) == 0 ? true : first_lap && number % 3 != 2; }
   std::string path(const char* name) const { return temp_path(std::to_string(number) + name); }
 };
 
