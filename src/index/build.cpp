@@ -221,7 +221,7 @@ Status link_hubs(const Codes& codes, std::span<const uint32_t> members, std::spa
       all.assign(first, std::find(first, first + width, kNone));
       if (level == 0 && !is_lonely(slot)) {
         erase_if(all, [&](uint32_t to) { return !is_lonely(to); });
-        all.resize(std::min<size_t>(all.size(), width / 4));
+        all.resize(std::min<size_t>(all.size(), most_far(width) - width / 2));
       }
       all.resize(std::min<size_t>(all.size(), std::max(1u, width / 2)));
       for (uint32_t i = 0; i < width && links[i] != kNone && all.size() < width; i++)

@@ -26,6 +26,10 @@ inline bool is_hub(uint32_t slot, uint32_t level, uint64_t seed) {
   return level == 0 || weight_of(slot, seed) >= ~(UINT64_MAX >> (5 * level));
 }
 
+// A hub's first links: a half of all to hubs at most, and then to lonely nodes, those that stand for groups without
+// one.
+constexpr uint32_t most_far(uint32_t width) { return width * 7 / 8; }
+
 struct Links {
   explicit Links(std::pmr::memory_resource* m)
       : of(Aligned<uint32_t>(m)), top_pivots(Aligned<uint32_t>(m)), random_pivots(Aligned<uint32_t>(m)) {}

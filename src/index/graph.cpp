@@ -9,7 +9,10 @@ namespace gyr::index {
 
 namespace {
 
-constexpr uint32_t kHubEffort = 4;  // how many of the best hubs of a level are expanded
+// How many of the best hubs of a level are expanded, and of the first when the query is so many times farther from the
+// best of them than that is from its neighbours (squared distances).
+constexpr uint32_t kHubEffort = 4, kAstrayEffort = 32;
+constexpr float kAstray = 8;
 
 }  // namespace
 
@@ -62,6 +65,7 @@ void Graph::start(bool l2, uint32_t most, uint32_t kept, Walk* w) const {
   w->level = hub_levels(store_.slots());
   w->next = 0;
   w->over = false;
+  w->astray = false;
   w->scored = 0;
   w->n_at = 0;
   for (auto* pivots : {&top_pivots, &random_pivots})
@@ -91,10 +95,28 @@ void Graph::settle(const Allowed* allowed, Best* best, Walk* w) const {
   prefetch_links(w->pool.slot(w->next));
 }
 
+// Whether the best hub's own neighbours lie much nearer to it than the query does: in another group, then.
+bool Graph::is_astray(Walk* w) const {
+  if (w->pool.size() == 0) return false;
+  const auto near = links_of(w->pool.slot(0));
+  if (near.empty() || near.back() >= store_.slots()) return false;
+  int32_t dot;
+  float score;
+  store_.codes->prepare(w->pool.slot(0), &w->here);
+  store_.codes->score(w->here, true, &near.back(), 1, &dot, &score);
+  return w->pool.score(0) < kAstray * score;
+}
+
 bool Graph::expand(Walk* w) const {
-  while (w->next >= std::min(w->pool.size(), w->level > 0 ? kHubEffort : w->effort) || w->over) {
+  while (w->next >= std::min(w->pool.size(), w->level == 0 ? w->effort
+                                             : w->astray   ? kAstrayEffort
+                                                           : kHubEffort) ||
+         w->over) {
     if (w->level == 0) return false;
-    w->level--;
+    if (w->level == 1 && w->l2 && !w->astray && is_astray(w))
+      w->astray = true;  // once more, and over lonely nodes, too
+    else
+      w->level--;
     w->pool.unmark_all();
     w->next = 0;
   }
@@ -103,7 +125,8 @@ bool Graph::expand(Walk* w) const {
   const uint32_t* l = links.data() + uint64_t(node) * width;
   uint32_t n = 0;
   const uint32_t slots = store_.slots();  // a file's links may lead anywhere
-  for (; n < width && l[n] < slots && is_hub(l[n], w->level, seed); n++) w->at[n] = l[n];
+  const uint32_t all = w->astray && w->level == 1 && is_hub(node, 1, seed) ? most_far(width) : 0;
+  for (; n < width && l[n] < slots && (n < all || is_hub(l[n], w->level, seed)); n++) w->at[n] = l[n];
   w->n_at = w->visited.add(w->at.data(), n);
   for (uint32_t i = 0; i < w->n_at; i++) store_.codes->prefetch(w->at[i], w->l2);
   if (w->next + 1 < w->pool.size()) prefetch_links(w->pool.slot(w->next + 1));

@@ -78,6 +78,7 @@ class Graph {
   }
   Slack slack() const { return store_.metric == GYR_METRIC_IP ? kProductSlack : kInsertSlack; }
   uint32_t at_once() const { return std::max(width, kMostPivots * 2); }
+  bool is_astray(Walk* walk) const;
   void find_neighbours(uint32_t node, Worker* w, uint32_t* out) const;
   void edit_target(size_t first, size_t last, Worker* w, uint32_t* out) const;
   void add_pivot(uint32_t slot);

@@ -66,10 +66,17 @@ class Best {
 
 struct Walk {
   explicit Walk(std::pmr::memory_resource* m)
-      : query(m), visited(m), pool(m), at(Aligned<uint32_t>(m)), scores(Aligned<float>(m)), dots(Aligned<int32_t>(m)) {}
+      : query(m),
+        here(m),
+        visited(m),
+        pool(m),
+        at(Aligned<uint32_t>(m)),
+        scores(Aligned<float>(m)),
+        dots(Aligned<int32_t>(m)) {}
   // Makes all memory ready that a walk with these numbers takes.
   void reserve(const Store& store, uint32_t kept, uint32_t at_once) {
     visited.reset(store, size_t(kept) * 32 + at_once);
+    here.values.reserve(kernels::code_stride(store.dim));
     pool.reserve(kept, at_once);
     if (at.size() < at_once) at.resize(at_once);
     scores.resize(std::max<size_t>(scores.size(), at_once));
@@ -82,9 +89,11 @@ struct Walk {
   }
 
   CodeQuery query;
+  CodeQuery here;  // scratch
   bool l2 = false;
   uint32_t effort = 0;  // how many of the best are expanded
   uint32_t level = 0;   // only hubs of it or a higher one are looked at; 0: all
+  bool astray = false;  // the best hubs were not those of the query's group
   Visited visited;
   Ranked pool;        // slots, marked once their links have been followed
   size_t next = 0;    // nothing before it is left to expand
