@@ -122,7 +122,9 @@ TEST_F(IndexApi, KeepsVectorsAsItIsTold) {
     EXPECT_EQ(info.stored, stored);
     uint64_t bytes = 0, peak = 0;
     ASSERT_EQ(gyr_index_estimate(&options, 3, 0, &bytes, &peak, &err), GYR_OK) << err.message;
-    EXPECT_EQ(bytes, info.bytes);
+    // Coded vectors have a centre here, and then no byte for each one's scale.
+    const bool centred = stored == GYR_STORED_INT16 || stored == GYR_STORED_INT8;
+    EXPECT_EQ(bytes, info.bytes + (centred ? 3 : 0));
     EXPECT_GT(peak, bytes);
     EXPECT_EQ(gyr_index_estimate(&options, 3, 1, nullptr, nullptr, nullptr), GYR_OK);
     gyr_index_destroy(mine);
